@@ -81,7 +81,7 @@ class MeterSettings(Settings):
     upstreams: list[Upstream]
     energy: EnergySettings
     finalise_on: Literal["driver-done", "request"] = "driver-done"
-    """Who says that nothing more comes: the driver (pods) or the supervisor (a local run, which stops the server first)."""
+    """Who says that nothing more comes: the driver (pods) or the supervisor (locally; it stops the server first)."""
     scrape_interval_seconds: float = 1.0
     engine: str | None = None
     provenance: dict[str, JsonValue] = Field(default_factory=dict)
@@ -141,3 +141,5 @@ class DriverSettings(Settings):
     query_timeout_seconds: float | None = None
     baseline_seconds: float = 30.0
     artifacts: Literal["All", "Failed", "None"] = "All"
+    outcome_file: Path | None = None
+    """Where the driver writes its last words (contracts.meter.DriverDone as JSON) for whoever started it."""

@@ -1,1 +1,3 @@
-"""."""
+"""An OpenAI-compatible server that knows what each request really costs. Not built yet."""
+
+__version__ = "0.1.0.dev0"

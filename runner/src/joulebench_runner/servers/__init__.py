@@ -1,1 +1,1 @@
-"""."""
+"""Model servers that the runner can start by itself."""

@@ -1,0 +1,88 @@
+"""The folder of a run: made for one run, locked while it is written."""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from joulebench_runner.errors import BadInputError
+
+LOCK_FILE = ".lock"
+LOGS = "logs"
+JOURNAL = "journal"
+SETTINGS = "settings"
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[Path]:
+    """Make a run's folder and hold its lock.
+
+    The lock is the kernel's (`flock`), so a process that died does not hold it. A run that is refused as bad input
+    leaves nothing behind: what was written since is removed, and the folder too if we made it.
+    """
+    made = _make(path)
+    descriptor = _lock(path)
+    before = set(path.iterdir())
+    try:
+        _refuse_used(path)
+        yield path
+    except BadInputError:
+        _remove_new(path, before)
+        if made:
+            (path / LOCK_FILE).unlink()
+            path.rmdir()
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _remove_new(path: Path, before: set[Path]) -> None:
+    for entry in set(path.iterdir()) - before:
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _make(path: Path) -> bool:
+    existed = path.exists()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise BadInputError(f"--out {path} is a file, not a folder", remedy="name a folder, new or empty") from None
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return not existed
+
+
+def _lock(path: Path) -> int:
+    try:
+        descriptor = os.open(path / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno not in {errno.EACCES, errno.EAGAIN}:
+            raise
+        raise BadInputError(
+            f"another run is writing into {path}", remedy="wait for it to end, or choose another folder with --out"
+        ) from None
+    return descriptor
+
+
+def _refuse_used(path: Path) -> None:
+    if (path / JOURNAL).exists() or (path / "summary.json").exists():
+        raise BadInputError(
+            f"{path} already holds a run", remedy="choose another folder with --out, or remove that one first"
+        )
+
+
+def _cannot_write(path: Path, error: OSError) -> BadInputError:
+    return BadInputError(
+        f"cannot write into {path}: {error.strerror or error}", remedy="choose a folder you may write to with --out"
+    )

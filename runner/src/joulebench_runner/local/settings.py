@@ -1,0 +1,92 @@
+"""The processes' settings from the benchmark's fields. Pure."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from joulebench_api.contracts.energy import Domain
+from joulebench_api.secrets import environment_name
+from joulebench_api.v1alpha1 import BenchmarkRunSpec
+from joulebench_api.v1alpha1.texts import Percent
+from joulebench_runner.config import DriverSettings, EnergySettings, GenerationSettings, MeterSettings, TaskSettings
+from joulebench_runner.local.serving import Serving
+
+_Value = TypeVar("_Value")
+
+CPU_SERVER_DOMAINS = (Domain.CPU, Domain.DRAM)
+
+
+def _resolved(value: _Value | None) -> _Value:
+    """A value that `joulebench_api.defaults.resolve` has filled in."""
+    if value is None:
+        raise TypeError("the spec was not resolved")
+    return value
+
+
+def energy_settings(spec: BenchmarkRunSpec, model: Serving, *, exporter: str) -> EnergySettings:
+    """What is measured: this machine, if the model runs on it."""
+    energy = spec.energy
+    disabled = energy.policy == "Disabled"
+    problem = "spec.energy.policy is Disabled" if disabled else model.energy_problem
+    return EnergySettings(
+        policy=_resolved(energy.policy).value,
+        exporters=[] if problem else [exporter],
+        domains=[Domain(domain) for domain in energy.domains or CPU_SERVER_DOMAINS],
+        method=_resolved(energy.attribution),
+        min_coverage_percent=_resolved(energy.min_coverage_percent),
+        problem=problem,
+    )
+
+
+def driver_settings(spec: BenchmarkRunSpec, meter: MeterSettings, *, data: Path | None) -> DriverSettings:
+    """What is asked, and how."""
+    timeout = spec.timeouts.query
+    return DriverSettings(
+        run_id=meter.run_id,
+        run_dir=meter.run_dir,
+        control_socket=meter.control_socket,
+        ready_file=meter.ready_file,
+        task=_task_settings(spec, data=data),
+        generation=_generation_settings(spec),
+        seed=spec.seed,
+        epochs=spec.epochs,
+        concurrency=_resolved(spec.concurrency),
+        warmup_queries=spec.warmup.queries,
+        max_errors=spec.max_errors.fraction if isinstance(spec.max_errors, Percent) else spec.max_errors,
+        query_timeout_seconds=None if timeout is None else timeout.seconds,
+        baseline_seconds=_resolved(spec.energy.idle_baseline).seconds,
+        artifacts=spec.results.artifacts.value,
+        outcome_file=meter.ready_file.with_name("driver-outcome.json"),
+    )
+
+
+def _task_settings(spec: BenchmarkRunSpec, *, data: Path | None) -> TaskSettings:
+    task = spec.task
+    hub = task.source.hub if task.source is not None else None
+    token = hub.token_secret_ref if hub is not None else None
+    return TaskSettings(
+        name=task.name,
+        params=dict(task.params),
+        limit=task.limit,
+        record_ids=None if task.record_ids is None else list(task.record_ids),
+        subset=task.subset,
+        split=task.split,
+        few_shot=task.few_shot,
+        data_root=None if data is None else data.absolute(),
+        hub_revision=None if hub is None else hub.revision,
+        hub_endpoint=None if hub is None or hub.endpoint is None else str(hub.endpoint),
+        hub_token_variable=None if token is None else environment_name(token),
+    )
+
+
+def _generation_settings(spec: BenchmarkRunSpec) -> GenerationSettings:
+    generation = spec.generation
+    if generation is None:
+        return GenerationSettings()
+    given: Mapping[str, Any] = generation.model_dump(by_alias=False, exclude_none=True)
+    return GenerationSettings(**{**given, **_numbers(given)})
+
+
+def _numbers(given: Mapping[str, Any]) -> dict[str, float]:
+    """Decimals become floats only here, on their way into a request."""
+    return {name: float(given[name]) for name in ("temperature", "top_p") if name in given}

@@ -1,0 +1,181 @@
+"""Starts the processes of a local run, watches them, and winds the run down however it ends.
+
+The order at the end is fixed: the driver ends, the model server is stopped (its shutdown is a stage with its own time),
+the meter attributes and writes the results, the exporter goes last, because the meter reads its final ticks.
+"""
+
+import asyncio
+import contextlib
+import json
+import signal
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from joulebench_api.contracts.meter import Finalise, MeterStatus, Stage, StageEvent
+from joulebench_runner.errors import BadInputError, ExitCode, RunnerError
+from joulebench_runner.local.child import Child
+from joulebench_runner.local.folder import LOGS
+from joulebench_runner.local.plan import Command, LocalPlan
+from joulebench_runner.meter.control_client import ControlClient
+
+POLL_SECONDS = 0.5
+EXPORT_SECONDS = 600.0
+"""How long the meter may take to attribute and write; a million questions take half a minute."""
+
+OutcomeName = Literal["completed", "failed", "error-limit", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why the asking stopped."""
+
+    outcome: OutcomeName
+    message: str | None = None
+    remedy: str | None = None
+    bad_input: bool = False
+
+
+class Supervisor:
+    """One local run. `run()` returns the exit code; `interrupt()` asks it to end early and keep what it has."""
+
+    def __init__(self, plan: LocalPlan, *, on_status: Callable[[MeterStatus], None]) -> None:
+        self._plan = plan
+        self._on_status = on_status
+        self._children: dict[str, Child] = {}
+        self._interrupted = asyncio.Event()
+        self._control = ControlClient(plan.meter_settings.control_socket)
+
+    async def run(self) -> ExitCode:
+        """Run to the end. Nothing that was started is left when this returns or raises."""
+        try:
+            await self._start_all()
+            async with self._polling():
+                ending = await self._first_ending()
+                await self._stop("driver")
+            return await self._wind_down(ending)
+        finally:
+            await asyncio.shield(self._stop_all())
+            await self._control.close()
+
+    def interrupt(self) -> None:
+        """End early: unfinished questions are dropped, finished ones are kept and reported."""
+        self._interrupted.set()
+
+    def kill(self) -> None:
+        """End at once, without results."""
+        for child in self._children.values():
+            child.signal(signal.SIGKILL)
+
+    async def _start_all(self) -> None:
+        # All at once: the server loads and the meter starts while the driver imports its libraries.
+        plan = self._plan
+        for command in (plan.driver, plan.server, plan.meter, plan.exporter):
+            if command is not None:
+                await self._start(command)
+
+    async def _start(self, command: Command) -> None:
+        log = self._plan.run_dir / LOGS / f"{command.name}.log"
+        self._children[command.name] = await Child.start(command.name, command.argv, log=log, env=command.env)
+
+    async def _first_ending(self) -> Ending:
+        """Wait for whatever ends the asking first."""
+        watched = {asyncio.create_task(child.wait()): child for child in self._children.values()}
+        interrupted = asyncio.create_task(self._interrupted.wait())
+        tasks = {*watched, interrupted}
+        done, pending = await asyncio.wait(tasks, timeout=self._plan.run_seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        if interrupted in done:
+            return Ending("interrupted", "interrupted by the user")
+        if not done:
+            return Ending(
+                "failed",
+                f"the run took longer than spec.timeouts.run ({self._plan.run_seconds:g} s)",
+                "raise spec.timeouts.run, or ask fewer questions with spec.task.limit",
+            )
+        # The server's death ends the driver soon after; it is the cause when both have ended.
+        ended = sorted((watched[task] for task in done if task in watched), key=lambda child: child.name == "driver")
+        return self._ending_of(ended[0])
+
+    def _ending_of(self, child: Child) -> Ending:
+        if child.name == "driver":
+            return self._driver_ending(child)
+        return Ending("failed", _died(child), None)
+
+    def _driver_ending(self, driver: Child) -> Ending:
+        match driver.exit_code:
+            case ExitCode.DONE:
+                return Ending("completed")
+            case ExitCode.REQUIREMENT_NOT_MET:
+                outcome: OutcomeName = "error-limit"
+            case ExitCode.INTERRUPTED:
+                outcome = "interrupted"
+            case _:
+                outcome = "failed"
+        message, remedy = self._driver_words(driver)
+        return Ending(outcome, message, remedy, bad_input=driver.exit_code == ExitCode.BAD_INPUT)
+
+    def _driver_words(self, driver: Child) -> tuple[str, str | None]:
+        """What the driver said of its end, or the end of its log if it could not say anything."""
+        path = self._plan.driver_settings.outcome_file
+        if path is not None and path.exists():
+            words = json.loads(path.read_bytes())
+            return words["message"] or f"the driver {driver.ending()}", words.get("remedy")
+        return _died(driver), None
+
+    async def _wind_down(self, ending: Ending) -> ExitCode:
+        if ending.bad_input:
+            raise BadInputError(ending.message or "the input is wrong", remedy=ending.remedy)
+        meter = self._children["meter"]
+        if meter.exit_code is not None:
+            raise RunnerError(ending.message or _died(meter), remedy=ending.remedy)
+        await self._shut_server_down()
+        await self._control.finalise(Finalise(outcome=ending.outcome, message=ending.message, remedy=ending.remedy))
+        try:
+            code = await asyncio.wait_for(meter.wait(), EXPORT_SECONDS)
+        except TimeoutError:
+            raise RunnerError(f"the meter did not write the results within {EXPORT_SECONDS:g} s") from None
+        if code not in {int(known) for known in ExitCode}:
+            raise RunnerError(_died(meter))
+        return ExitCode(code)
+
+    async def _shut_server_down(self) -> None:
+        server = self._children.get("server")
+        if server is None:
+            return
+        await self._control.stage(StageEvent(stage=Stage.SHUTDOWN, event="start"))
+        await server.stop()
+        await self._control.stage(StageEvent(stage=Stage.SHUTDOWN, event="end"))
+
+    async def _stop(self, name: str) -> None:
+        if name in self._children:
+            await self._children[name].stop()
+
+    async def _stop_all(self) -> None:
+        await asyncio.gather(*(child.stop() for child in self._children.values()))
+
+    @contextlib.asynccontextmanager
+    async def _polling(self) -> AsyncIterator[None]:
+        """Hand the meter's status on while the questions are asked."""
+        task = asyncio.create_task(self._poll())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _poll(self) -> None:
+        while True:
+            # Until the meter listens, and when it has died, there is no status; its end is noticed elsewhere.
+            with contextlib.suppress(RunnerError, OSError):
+                self._on_status(await self._control.status())
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _died(child: Child) -> str:
+    names = {"server": "the model server", "meter": "the meter", "exporter": "the energy exporter"}
+    words = f"{names.get(child.name, f'the {child.name}')} {child.ending()}"
+    tail = child.log_tail()
+    return f"{words}; the last lines of {child.log}:\n{tail}" if tail else f"{words}, without a word in its log"

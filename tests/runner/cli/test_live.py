@@ -1,0 +1,70 @@
+"""The live line."""
+
+import io
+
+import pytest
+
+from joulebench_api.contracts.meter import EnergyState, MeterStatus, Progress, Stage
+from joulebench_runner.cli.live import LineLive, SilentLive, TerminalLive, describe, live_for, seconds_left
+
+
+def status(
+    stage: Stage = Stage.RUN, *, since: float = 10.0, watts: float | None = None, **progress: object
+) -> MeterStatus:
+    return MeterStatus(
+        run_id="r",
+        stage=stage,
+        stage_started_seconds_ago=since,
+        servers=[],
+        progress=Progress.model_validate(progress),
+        energy=EnergyState(watts=watts),
+    )
+
+
+def test_the_line_says_how_far_how_good_how_fast_and_at_what_power() -> None:
+    line = describe(status(total=40, answered=10, correct=6, incorrect=4, output_tokens_per_second=51.2, watts=6.12))
+    assert line == "asking 10/40 | 60% correct | 51 tok/s | 6.1 W | 0:30 left"
+
+
+def test_what_is_not_known_yet_is_left_out() -> None:
+    assert describe(status(total=40)) == "asking 0/40"
+
+
+def test_errors_are_counted_in_the_line() -> None:
+    assert "2 errors" in describe(status(total=4, answered=1, errors=2))
+
+
+def test_other_stages_say_what_is_going_on() -> None:
+    assert describe(status(Stage.STARTUP, since=3)) == "starting the model server (3 s)"
+
+
+@pytest.mark.parametrize(("answered", "expected"), [(0, None), (1, 30.0), (4, 0.0)])
+def test_the_time_left_follows_the_pace_so_far(answered: int, expected: float | None) -> None:
+    assert seconds_left(status(total=4, answered=answered)) == expected
+
+
+def test_lines_come_at_new_stages_and_every_ten_seconds() -> None:
+    now = [0.0]
+    stream = io.StringIO()
+    with LineLive(stream, clock=lambda: now[0]) as live:
+        for moment, stage in [(0, Stage.STARTUP), (1, Stage.STARTUP), (2, Stage.RUN), (11, Stage.RUN), (12, Stage.RUN)]:
+            now[0] = moment
+            live.show(status(stage, since=0, total=2))
+    assert stream.getvalue().splitlines() == ["starting the model server (0 s)", "asking 0/2", "asking 0/2"]
+
+
+def test_pipes_get_lines_and_quiet_pipes_nothing() -> None:
+    assert isinstance(live_for(io.StringIO(), quiet=False), LineLive)
+    assert isinstance(live_for(io.StringIO(), quiet=True), SilentLive)
+
+
+def test_a_terminal_gets_a_bar() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    live = live_for(Terminal(), quiet=True)
+    assert isinstance(live, TerminalLive)
+    with live:
+        live.show(status(total=4, answered=1))
+        live.show(status(Stage.SHUTDOWN))

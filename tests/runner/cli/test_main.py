@@ -1,0 +1,64 @@
+"""The command's frame."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from joulebench_runner.cli import main as frame
+from joulebench_runner.errors import BadInputError, RunnerError
+
+LIST_MODULES = """
+import sys
+from joulebench_runner.cli.main import cli
+cli(["--help"], standalone_mode=False)
+print(*sys.modules)
+"""
+
+
+def test_help_lists_the_commands_and_teaches_by_examples() -> None:
+    done = CliRunner().invoke(frame.cli, ["--help"])
+    assert done.exit_code == 0
+    assert "completion" in done.output
+    assert "joulebench run examples/demo.yaml" in done.output
+    assert "Exit codes" in done.output
+
+
+def test_help_imports_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", LIST_MODULES], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert not loaded & {"inspect_ai", "openai", "datasets", "pyarrow", "aiohttp", "grpc", "numpy", "pydantic"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_completion(shell: str) -> None:
+    done = CliRunner().invoke(frame.cli, ["completion", shell])
+    assert done.exit_code == 0
+    assert "_JOULEBENCH_COMPLETE" in done.output
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(BadInputError("the words", remedy="the way out"), 2), (RunnerError("the words", remedy="the way out"), 1)],
+)
+def test_our_errors_become_two_lines_and_an_exit_code(
+    error: RunnerError, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(frame.cli, "main", fail)
+    with pytest.raises(SystemExit) as ended:
+        frame.main()
+    assert ended.value.code == code
+    assert capsys.readouterr().err == "error: the words\n  what to do: the way out\n"
+
+
+@pytest.mark.parametrize("words", [["nothing"], ["run"], ["run", "x.yaml", "--nope"]])
+def test_wrong_usage_is_bad_input(words: list[str]) -> None:
+    command = Path(sys.executable).parent / "joulebench"
+    done = subprocess.run([command, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Usage:" in done.stderr
