@@ -164,7 +164,9 @@ class Client(Part):
     """Whether our own client was the bottleneck."""
 
     limited: bool
+    """False also where the lag was not measured (`lag_p99_seconds` is null then)."""
     lag_p99_seconds: float | None
+    """How late our client read what had arrived, 99th percentile; null where that was not measured."""
 
 
 class Model(Part):
@@ -184,7 +186,8 @@ class Summary(Part):
     name: str
     state: Literal["completed", "failed", "error-limit", "interrupted"]
     message: str | None = None
-    task: ResolvedTask
+    task: ResolvedTask | None
+    """Null where the run ended before its task was read."""
     model: Model
     stages: list[StageTimes]
     counts: Counts

@@ -1,1 +1,46 @@
-"""."""
+"""A run's results: built from its journal alone, written as `summary.json`, `provenance.json` and Parquet files."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from joulebench_api.contracts.summary import Summary
+from joulebench_runner.config import MeterSettings
+from joulebench_runner.errors import BadInputError
+
+# Building results needs numpy and pyarrow, which take longer to import than `joulebench --help` may take. So that is
+# imported where it is used.
+
+Outcome = Literal["completed", "failed", "error-limit", "interrupted"]
+
+
+def export(settings: MeterSettings, *, outcome: Outcome, message: str | None) -> Summary:
+    """Build the results of a run from its journal and write them into its folder.
+
+    May be done again at any time: it depends on the journal and the settings alone. RunnerError (JournalError) where the
+    journal cannot be read or the folder not be written.
+    """
+    from joulebench_runner.journal.reader import read  # noqa: PLC0415 - see above
+    from joulebench_runner.results.build import build  # noqa: PLC0415 - see above
+    from joulebench_runner.results.tables import Journal  # noqa: PLC0415 - see above
+    from joulebench_runner.results.write import write  # noqa: PLC0415 - see above
+
+    journal = Journal.of(read(settings.run_dir / "journal"))
+    results = build(journal, settings, outcome=outcome, message=message)
+    write(results, settings.run_dir)
+    return results.summary
+
+
+def load_summary(folder: Path) -> Summary:
+    """Read the summary of a results folder; BadInputError where there is none."""
+    path = folder / "summary.json"
+    try:
+        return Summary.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise BadInputError(
+            f"{folder} has no summary.json",
+            remedy="Name a results folder, such as one that `joulebench run` has written.",
+        ) from error
+    except ValidationError as error:
+        raise BadInputError(f"{path} is not a summary that this joulebench can read: {error}") from error

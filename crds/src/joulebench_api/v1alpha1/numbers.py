@@ -1,0 +1,13 @@
+"""Whole numbers and truth values: never read from text, never from a float, as on the API server."""
+
+from typing import Annotated
+
+from pydantic import Field, Strict
+
+Int = Annotated[int, Strict()]
+Count = Annotated[int, Strict(), Field(ge=0)]
+PositiveInt = Annotated[int, Strict(), Field(ge=1)]
+Int64 = Annotated[int, Strict(), Field(ge=-(2**63), le=2**63 - 1)]
+PercentInt = Annotated[int, Strict(), Field(ge=0, le=100)]
+Percentile = Annotated[int, Strict(), Field(ge=1, le=100)]
+Bool = Annotated[bool, Strict()]

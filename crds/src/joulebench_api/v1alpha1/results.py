@@ -1,0 +1,35 @@
+"""Where results go and in which formats."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from joulebench_api.v1alpha1.base import ApiModel
+from joulebench_api.v1alpha1.collections import ListSet
+from joulebench_api.v1alpha1.storage import Store
+
+
+class Export(StrEnum):
+    """Formats of other systems."""
+
+    HF_DATASET = "HFDataset"
+    TRACES_JSONL = "TracesJSONL"
+    RESULTS_JSON = "ResultsJSON"
+    ACCURACY_JSON = "AccuracyJSON"
+    OPEN_JARVIS = "OpenJarvis"
+    CSV = "CSV"
+
+
+class Artifacts(StrEnum):
+    """Of which questions the artifacts are kept."""
+
+    ALL = "All"
+    FAILED = "Failed"
+    NONE = "None"
+
+
+class Results(ApiModel):
+    """What is kept of a run."""
+
+    store: Store | None = None
+    exports: Annotated[tuple[Export, ...], ListSet()] | None = None
+    artifacts: Artifacts = Artifacts.ALL

@@ -1,0 +1,134 @@
+"""The command `joulebench-exporter`."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from joulebench_exporter import __version__, durations, lifeline
+from joulebench_exporter.errors import ExporterError
+from joulebench_exporter.options import ExporterOptions
+
+_DESCRIPTION = """\
+Measure the energy of this machine and serve every tick of every energy counter over gRPC.
+
+Each device (a CPU package, its memory, or the whole machine) has a ledger in integer millijoules that
+never falls and never forgets: what a subscriber missed is replayed for at least ten minutes."""
+
+_EPILOG = """\
+sensors:
+  auto      rapl where a package can be read, else modelled (the log says why)
+  rapl      hardware counters of Intel and AMD packages and memory; read by root, or after
+            sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj
+  modelled  no hardware needed: idle watts x uptime + watts per core x busy CPU time; an estimate,
+            and labelled as one wherever its joules are shown
+
+environment:
+  JOULEBENCH_MODELLED_IDLE_WATTS      watts of the whole machine at rest     (default 0.74 per logical core)
+  JOULEBENCH_MODELLED_WATTS_PER_CORE  watts that one busy logical core adds  (default 2.76)
+
+examples:
+  joulebench-exporter --listen unix:/tmp/energy.sock
+  joulebench-exporter --listen unix:/tmp/energy.sock --sensor modelled --idle-watts 6 --watts-per-core 4.5
+  sudo joulebench-exporter --listen 127.0.0.1:9780 --sensor rapl --period 50ms
+
+exit status: 0 stopped by signal or by the end of stdin, 1 failed while running, 2 could not start as told
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parsed = _parser().parse_args(arguments)
+    if parsed.exit_with_stdin:
+        lifeline.die_with_parent()
+    # gRPC is imported only now, so that --help and mistakes are answered at once.
+    import asyncio  # noqa: PLC0415
+
+    from joulebench_exporter import logs, server  # noqa: PLC0415
+
+    logs.configure(parsed.log_level)
+    try:
+        asyncio.run(server.run(_options(parsed)))
+    except ExporterError as error:
+        print(f"joulebench-exporter: {error}", file=sys.stderr)  # noqa: T201 - for people, not for the log
+        return error.exit_code
+    return 0
+
+
+def _options(parsed: argparse.Namespace) -> ExporterOptions:
+    return ExporterOptions(
+        listen=parsed.listen,
+        sensors=[name.strip() for name in parsed.sensor.split(",") if name.strip()],
+        rapl_root=parsed.rapl_root,
+        idle_watts=parsed.idle_watts,
+        watts_per_core=parsed.watts_per_core,
+        period_ns=parsed.period,
+        batch_seconds=parsed.batch / 1e9,
+        ready_file=parsed.ready_file,
+        exit_with_stdin=parsed.exit_with_stdin,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="joulebench-exporter",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--listen",
+        metavar="ADDRESS",
+        required=True,
+        help="unix:/path/to/socket (readable by this user alone), or a port on the loopback interface: 127.0.0.1:9780",
+    )
+    parser.add_argument(
+        "--sensor", metavar="NAMES", default="auto", help="auto, or a list such as rapl (see below; default: auto)"
+    )
+    parser.add_argument(
+        "--rapl-root",
+        metavar="DIR",
+        type=Path,
+        default=Path("/sys/class/powercap"),
+        help="where the powercap tree is, in containers often a mount (default: /sys/class/powercap)",
+    )
+    parser.add_argument("--idle-watts", metavar="W", type=float, help="modelled: watts of the whole machine at rest")
+    parser.add_argument("--watts-per-core", metavar="W", type=float, help="modelled: watts that one busy core adds")
+    parser.add_argument(
+        "--period", metavar="TIME", type=_duration("1ms", "60s"), default="100ms", help="time between reads (100ms)"
+    )
+    parser.add_argument(
+        "--batch", metavar="TIME", type=_duration("1ms", "10s"), default="200ms", help="time between messages (200ms)"
+    )
+    parser.add_argument(
+        "--ready-file",
+        metavar="PATH",
+        type=Path,
+        help="written (JSON: address, instance_id, boot_id, pid) once the exporter listens, removed when it ends",
+    )
+    parser.add_argument(
+        "--exit-with-stdin",
+        action="store_true",
+        help="end when stdin is closed, so that the exporter ends with the program that started it",
+    )
+    parser.add_argument(
+        "--log-level", choices=["debug", "info", "warning", "error"], default="info", help="of the JSON lines on stderr"
+    )
+    parser.add_argument("--version", action="version", version=f"joulebench-exporter {__version__}")
+    return parser
+
+
+def _duration(least: str, most: str) -> Callable[[str], int]:
+    """An argparse type: a duration within bounds, in nanoseconds."""
+
+    def parse(text: str) -> int:
+        try:
+            value = durations.parse_ns(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        if not durations.parse_ns(least) <= value <= durations.parse_ns(most):
+            raise argparse.ArgumentTypeError(f"{text} is outside {least} to {most}")
+        return value
+
+    return parse

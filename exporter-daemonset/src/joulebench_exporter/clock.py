@@ -1,0 +1,48 @@
+"""The machine's clocks, behind an interface that tests can wind."""
+
+import threading
+import time
+from typing import Final, Protocol
+
+# CLOCK_BOOTTIME (Linux) and macOS's CLOCK_MONOTONIC go on while the machine sleeps; `time.monotonic` stands still.
+_SLEEPLESS: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class Clock(Protocol):
+    """What the exporter asks of time."""
+
+    def monotonic_ns(self) -> int:
+        """The clock of all ticks."""
+        ...
+
+    def realtime_ns(self) -> int:
+        """Nanoseconds since 1970."""
+        ...
+
+    def boottime_ns(self) -> int:
+        """Since the machine was started, its sleep included."""
+        ...
+
+    def wait_until(self, deadline_ns: int, stop: threading.Event) -> bool:
+        """Sleep until that monotonic time; True: `stop` was set."""
+        ...
+
+
+class SystemClock:
+    """The real clocks."""
+
+    def monotonic_ns(self) -> int:
+        """CLOCK_MONOTONIC."""
+        return time.monotonic_ns()
+
+    def realtime_ns(self) -> int:
+        """CLOCK_REALTIME."""
+        return time.time_ns()
+
+    def boottime_ns(self) -> int:
+        """CLOCK_BOOTTIME, or what comes next to it."""
+        return time.clock_gettime_ns(_SLEEPLESS)
+
+    def wait_until(self, deadline_ns: int, stop: threading.Event) -> bool:
+        """Wait on the event, so that a stop is noticed at once."""
+        return stop.wait(max(0.0, (deadline_ns - time.monotonic_ns()) / 1e9))

@@ -1,0 +1,93 @@
+"""The last ticks of one device, in flat arrays of fixed size."""
+
+import threading
+from array import array
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+
+from joulebench_exporter.ticks import Tick
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Ticks in columns of the same length; the n-th has sequence number first_sequence + n."""
+
+    first_sequence: int
+    time_ns: "array[int]"
+    bracket_ns: "array[int]"
+    energy_mj: "array[int]"
+    flags: "array[int]"
+
+    def __len__(self) -> int:
+        return len(self.time_ns)
+
+
+class Ring:
+    """Keeps `capacity` ticks (28 bytes each). One thread appends, others read."""
+
+    def __init__(self, *, capacity: int) -> None:
+        self._capacity = capacity
+        self._newest = 0
+        self._time_ns = array("q", bytes(8 * capacity))
+        self._bracket_ns = array("q", bytes(8 * capacity))
+        self._energy_mj = array("q", bytes(8 * capacity))
+        self._flags = array("i", bytes(4 * capacity))
+        self._lock = threading.Lock()
+
+    @property
+    def newest(self) -> int:
+        """Sequence number of the newest tick; 0 when there is none."""
+        return self._newest
+
+    @property
+    def oldest(self) -> int:
+        """Sequence number of the oldest tick that is kept; 1 when there is none."""
+        return max(1, self._newest - self._capacity + 1)
+
+    def append(self, tick: Tick) -> None:
+        """Add the next tick; the oldest one makes room."""
+        with self._lock:
+            index = self._index(tick.sequence)
+            self._time_ns[index] = tick.time_ns
+            self._bracket_ns[index] = tick.bracket_ns
+            self._energy_mj[index] = tick.energy_mj
+            self._flags[index] = tick.flags
+            self._newest = tick.sequence
+
+    def after(self, sequence: int, *, limit: int) -> Columns:
+        """The oldest ticks that are newer than `sequence`, at most `limit` of them.
+
+        Where `first_sequence` is more than `sequence + 1`, those between are no longer kept.
+        """
+        with self._lock:
+            first = max(sequence + 1, self.oldest)
+            return self._columns(first, min(self._newest, first + limit - 1))
+
+    def window(self, *, from_ns: int, to_ns: int) -> Columns:
+        """The ticks between two times, with the last one at or before and the first one at or after them."""
+        with self._lock:
+            kept = range(self.oldest, self._newest + 1)
+            before = bisect_right(kept, from_ns, key=self._time_of) - 1
+            after = bisect_left(kept, to_ns, key=self._time_of)
+            return self._columns(kept.start + max(before, 0), min(kept.start + after, self._newest))
+
+    def _time_of(self, sequence: int) -> int:
+        return self._time_ns[self._index(sequence)]
+
+    def _index(self, sequence: int) -> int:
+        return (sequence - 1) % self._capacity
+
+    def _columns(self, first: int, last: int) -> Columns:
+        return Columns(
+            first_sequence=first,
+            time_ns=self._cut(self._time_ns, first, last),
+            bracket_ns=self._cut(self._bracket_ns, first, last),
+            energy_mj=self._cut(self._energy_mj, first, last),
+            flags=self._cut(self._flags, first, last),
+        )
+
+    def _cut(self, column: "array[int]", first: int, last: int) -> "array[int]":
+        if last < first:
+            return column[:0]
+        start, stop = self._index(first), self._index(last) + 1
+        return column[start:stop] if start < stop else column[start:] + column[:stop]

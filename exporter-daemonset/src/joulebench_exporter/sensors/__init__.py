@@ -1,0 +1,1 @@
+"""Sensors: each knows some devices and reads their energy counters. `detect` chooses among them."""

@@ -1,0 +1,141 @@
+"""The exporter's process: sensors, sampler, service and socket, from start to clean end."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from grpc import aio
+
+from joulebench_exporter import __version__
+from joulebench_exporter.clock import SystemClock
+from joulebench_exporter.host import boot_id
+from joulebench_exporter.lifeline import on_end_of_input
+from joulebench_exporter.listen import bound
+from joulebench_exporter.options import ExporterOptions
+from joulebench_exporter.proto.energy_pb2_grpc import add_EnergyServicer_to_server
+from joulebench_exporter.sampler import Sampler
+from joulebench_exporter.sensors.detect import Detected, SensorOptions, open_sensors
+from joulebench_exporter.service import EnergyService
+
+# Streams end within one batch interval of a stop; who does not take the rest by then is left behind.
+_GRACE_SECONDS: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def serving(service: EnergyService, target: str) -> AsyncIterator[str]:
+    """Serve on a target (see `listen`) and yield the target to connect to; in the end let the streams finish."""
+    # Without SO_REUSEPORT off, two exporters would share one port and each get half of the calls.
+    server = aio.server(options=[("grpc.so_reuseport", 0)])
+    add_EnergyServicer_to_server(service, server)
+    with bound(server, target) as address:
+        await server.start()
+        try:
+            yield address
+        finally:
+            service.stop()
+            await server.stop(_GRACE_SECONDS)
+
+
+async def run(options: ExporterOptions) -> None:
+    """Run until SIGTERM, SIGINT, the end of stdin (if asked for) or a failure of the sampler, which is raised."""
+    stop = _Stop()
+    stop.listen(with_stdin=options.exit_with_stdin)
+    clock, boot, instance_id = SystemClock(), boot_id(), uuid.uuid4().hex
+    detected = _open_sensors(options, boot=boot, clock=clock)
+    sampler = Sampler(sensors=detected.sensors, clock=clock, period_ns=options.period_ns)
+    service = EnergyService(
+        sampler=sampler,
+        clock=clock,
+        instance_id=instance_id,
+        boot_id=boot,
+        notes=list(detected.notes),
+        batch_seconds=options.batch_seconds,
+    )
+    with ExitStack() as stack:
+        stack.callback(sampler.stop)
+        sampler.start(on_failure=stop.fail)
+        async with serving(service, options.listen) as address:
+            _log_start(address, detected, sampler)
+            with _ready_file(options.ready_file, address=address, instance_id=instance_id, boot=boot):
+                reason = await stop.wait()
+            _log.info("stopping", extra={"reason": reason})
+    stop.raise_failure()
+
+
+def _open_sensors(options: ExporterOptions, *, boot: str, clock: SystemClock) -> Detected:
+    sensor_options = SensorOptions(
+        boot_id=boot,
+        uptime_ns=clock.boottime_ns,
+        rapl_root=options.rapl_root,
+        idle_watts=options.idle_watts,
+        watts_per_core=options.watts_per_core,
+    )
+    return open_sensors(options.sensors, sensor_options)
+
+
+class _Stop:
+    """The first of several reasons to stop, from signals and from threads."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reason: asyncio.Future[str] = self._loop.create_future()
+        self._failure: Exception | None = None
+
+    def listen(self, *, with_stdin: bool) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._set, number.name)
+        if with_stdin:
+            on_end_of_input(lambda: self._set_from_thread("stdin was closed"))
+
+    def fail(self, error: Exception) -> None:
+        self._failure = error
+        self._set_from_thread("the sampler failed")
+
+    async def wait(self) -> str:
+        return await self._reason
+
+    def raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _set(self, reason: str) -> None:
+        if not self._reason.done():
+            self._reason.set_result(reason)
+
+    def _set_from_thread(self, reason: str) -> None:
+        with suppress(RuntimeError):  # the loop is closed: there is nothing left to stop
+            self._loop.call_soon_threadsafe(self._set, reason)
+
+
+def _log_start(address: str, detected: Detected, sampler: Sampler) -> None:
+    for note in detected.notes:
+        _log.warning(note)
+    for channel in sampler.channels.values():
+        info = channel.info
+        _log.info("device", extra={"device": info.uuid, "kind": str(info.sensor_kind), "source": info.source})
+    _log.info("listening", extra={"address": address, "version": __version__, "devices": len(sampler.channels)})
+
+
+@contextmanager
+def _ready_file(path: Path | None, *, address: str, instance_id: str, boot: str) -> Iterator[None]:
+    """A file that is there, complete, for as long as the exporter listens."""
+    if path is None:
+        yield
+        return
+    content = {"address": address, "instance_id": instance_id, "boot_id": boot, "pid": os.getpid()}
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    draft.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

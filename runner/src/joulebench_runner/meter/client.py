@@ -1,0 +1,161 @@
+"""The timed client: sends one request and stamps what comes back, read by read.
+
+`TimedClient` is all that the meter knows of it, so that another implementation (its own socket reader, stamps of the
+kernel) can take the place of this one.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+import aiohttp
+
+from joulebench_runner.errors import ServerError
+
+CONNECT_SECONDS: Final = 10.0
+_KEEP_ALIVE_SECONDS: Final = 4.0  # below the 5 s after which uvicorn and llama.cpp close idle connections
+_READ_BUFFER_BYTES: Final = 1024 * 1024
+
+
+class ErrorKind(StrEnum):
+    """Why a call failed."""
+
+    CONNECT = "connect"
+    """No connection to the server."""
+    STATUS = "status"
+    """The server answered with an error."""
+    CLOSED = "closed"
+    """The server closed the connection before the answer was complete."""
+    BROKEN_STREAM = "broken_stream"
+    """The server sent something that is no stream of chunks."""
+    TIMEOUT = "timeout"
+    """The connection could not be made in time."""
+    CANCELLED = "cancelled"
+    """Whoever asked went away."""
+
+
+class CallError(ServerError):
+    """A call failed, and how. `before_headers`: nothing of an answer had come."""
+
+    def __init__(self, message: str, *, kind: ErrorKind, before_headers: bool = False) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.before_headers = before_headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request to a model server."""
+
+    url: str
+    method: str = "POST"
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+class Response(Protocol):
+    """An answer whose status and headers have come."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers; names in any case."""
+
+    @property
+    def headers_ns(self) -> int:
+        """When the headers had come."""
+
+    def reads(self) -> AsyncIterator[tuple[int, bytes]]:
+        """The body as it comes: when each read came (CLOCK_MONOTONIC, ns) and its bytes.
+
+        Raises CallError (closed) if the connection ends before the body does.
+        """
+
+    def close(self) -> None:
+        """Let go. Before the end of the body this closes the connection at once, which tells the server to stop."""
+
+
+class TimedClient(Protocol):
+    """Sends requests. Never follows redirects, unpacks, retries or times out by itself, but for connecting."""
+
+    async def send(self, request: Request) -> Response:
+        """Send and wait for the headers. Raises CallError (connect, timeout, closed)."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+class AiohttpClient:
+    """The plain implementation: aiohttp, stamps taken when the event loop hands us the bytes."""
+
+    def __init__(self, *, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._monotonic_ns = monotonic_ns
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False,
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=_READ_BUFFER_BYTES,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+        )
+
+    async def send(self, request: Request) -> Response:
+        """See TimedClient."""
+        headers = {**request.headers, "Accept-Encoding": "identity"}
+        try:
+            response = await self._session.request(
+                request.method, request.url, data=request.body or None, headers=headers, allow_redirects=False
+            )
+        except aiohttp.ConnectionTimeoutError as error:
+            message = f"no connection to {request.url} within {CONNECT_SECONDS:g} s"
+            raise CallError(message, kind=ErrorKind.TIMEOUT, before_headers=True) from error
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+            message = f"cannot connect to {request.url}: {error}"
+            raise CallError(message, kind=ErrorKind.CONNECT, before_headers=True) from error
+        except (aiohttp.ClientError, OSError) as error:
+            message = f"{request.url} closed the connection before it answered: {_words(error)}"
+            raise CallError(message, kind=ErrorKind.CLOSED, before_headers=True) from error
+        return _AiohttpResponse(response, monotonic_ns=self._monotonic_ns)
+
+    async def close(self) -> None:
+        """See TimedClient."""
+        await self._session.close()
+
+
+class _AiohttpResponse:
+    def __init__(self, response: aiohttp.ClientResponse, *, monotonic_ns: Callable[[], int]) -> None:
+        self._response = response
+        self._monotonic_ns = monotonic_ns
+        self.headers_ns = monotonic_ns()
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._response.headers
+
+    async def reads(self) -> AsyncIterator[tuple[int, bytes]]:
+        content = self._response.content
+        try:
+            while data := await content.readany():
+                yield self._monotonic_ns(), data
+        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+            message = f"{self._response.url} closed the connection in the middle of the answer: {_words(error)}"
+            raise CallError(message, kind=ErrorKind.CLOSED) from error
+
+    def close(self) -> None:
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

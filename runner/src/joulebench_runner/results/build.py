@@ -1,0 +1,194 @@
+"""From a journal to results: a pure function, so that it can be done again at any time and gives the same."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+
+import pyarrow as pa
+from pydantic import JsonValue
+
+from joulebench_api.contracts import SCHEMA_VERSION
+from joulebench_api.contracts.energy import Domain, Method
+from joulebench_api.contracts.meter import Plan, ResolvedTask
+from joulebench_api.contracts.summary import Client, Model, Summary
+from joulebench_runner.attribution.segments import DEFAULT_KAPPA
+from joulebench_runner.config import MeterSettings
+from joulebench_runner.journal.schema import Kind
+from joulebench_runner.results import summary as parts
+from joulebench_runner.results.asked import asked
+from joulebench_runner.results.calls import CallTable
+from joulebench_runner.results.energy import RunEnergy, run_energy
+from joulebench_runner.results.others import actions_table, energy_table, server_metrics_table
+from joulebench_runner.results.queries import queries_table
+from joulebench_runner.results.series import Series, all_series, device_facts
+from joulebench_runner.results.stages import measured_windows, spans
+from joulebench_runner.results.tables import Journal
+from joulebench_runner.results.turns import turns_table
+from joulebench_runner.results.wallclock import WallClock
+
+
+PACKAGES = ("joulebench-runner", "joulebench-api", "joulebench-exporter", "inspect-ai", "pyarrow", "numpy")
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that is written. `tables` by file name."""
+
+    summary: Summary
+    provenance: dict[str, JsonValue]
+    tables: Mapping[str, pa.Table]
+
+
+def build(
+    journal: Journal,
+    settings: MeterSettings,
+    *,
+    outcome: parts.Outcome,
+    message: str | None = None,
+    kappa: float = DEFAULT_KAPPA,
+) -> Results:
+    """Attribute, join and sum up one run."""
+    clock, stages, questions = WallClock(journal.clocks), spans(journal), asked(journal)
+    windows, series, calls = measured_windows(stages), all_series(journal), CallTable.of(journal, questions)
+    method = settings.energy.method
+    energy = run_energy(
+        journal,
+        calls,
+        spans=stages,
+        windows=windows,
+        series=series.series,
+        problems=series.problems,
+        settings=settings.energy,
+        upstreams=settings.upstreams,
+        kappa=kappa,
+    )
+    queries = queries_table(journal, questions, calls, energy.calls, method=method, clock=clock)
+    task = resolved_task(journal)
+    counts, right = parts.counts(queries), parts.accuracy_of(queries, task)
+    energy_part = parts.energy_part(energy, queries, calls, counts.correct, method=method)
+    tokens = parts.tokens(calls)
+    summary = Summary(
+        run=settings.run_id,
+        name=settings.run_name,
+        state=outcome,
+        message=message,
+        task=task,
+        model=_model(settings),
+        stages=parts.stage_times(stages, energy, clock),
+        counts=counts,
+        accuracy=right,
+        energy=energy_part,
+        tokens=tokens,
+        latency=parts.latency(queries),
+        throughput=parts.throughput(windows, counts.answered, tokens.output),
+        efficiency=parts.efficiency(queries, energy_part, right),
+        client=Client(limited=False, lag_p99_seconds=None),
+        gpus=_gpus(series.series),
+        warnings=_warnings(journal, series.problems, settings, energy_part.coverage_percent),
+    )
+    tables = {
+        "queries.parquet": queries,
+        "turns.parquet": turns_table(calls, energy.calls, method=method, clock=clock),
+        "energy.parquet": energy_table(series.series, stages, clock),
+        "server_metrics.parquet": server_metrics_table(journal, clock),
+    }
+    if journal.tables[Kind.ACTION].num_rows:
+        tables["actions.parquet"] = actions_table(journal, clock)
+    return Results(summary, _provenance(journal, settings, series.series, energy, task, kappa), tables)
+
+
+def resolved_task(journal: Journal) -> ResolvedTask | None:
+    """The task of the latest plan; None where the run ended before there was one."""
+    plans = journal.tables[Kind.PLAN]["json"].to_pylist()
+    return ResolvedTask.model_validate(json.loads(plans[-1])["task"]) if plans else None
+
+
+def _model(settings: MeterSettings) -> Model:
+    served = next((upstream for upstream in settings.upstreams if upstream.role == "model"), settings.upstreams[0])
+    known = _at(settings.provenance, "servers", served.alias)
+    digest, url = _at(known, "model_file", "sha256"), _at(known, "url")
+    return Model(
+        name=served.model,
+        engine=settings.engine,
+        url=url if isinstance(url, str) else None,
+        revision=f"sha256:{digest}" if isinstance(digest, str) else None,
+    )
+
+
+def _at(value: JsonValue, *path: str) -> JsonValue:
+    """What stands at a path of nested objects; None where there is nothing."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _warnings(
+    journal: Journal, problems: Sequence[str], settings: MeterSettings, coverage_percent: float | None
+) -> list[str]:
+    found = [f"journal: {problem}" for problem in journal.problems] + [f"energy: {problem}" for problem in problems]
+    least = settings.energy.min_coverage_percent
+    if coverage_percent is not None and coverage_percent < least:
+        found.append(f"energy ticks cover {coverage_percent:.1f} % of the measured time, less than {least} %")
+    return found
+
+
+def _gpus(series: Sequence[Series]) -> list[dict[str, JsonValue]]:
+    gpus = {one.facts.device: one.facts for one in series if one.facts.domain == Domain.GPU}
+    return [{"device": facts.device, "name": facts.name, "sensor": facts.sensor} for facts in gpus.values()]
+
+
+def _provenance(
+    journal: Journal,
+    settings: MeterSettings,
+    series: Sequence[Series],
+    energy: RunEnergy,
+    task: ResolvedTask | None,
+    kappa: float,
+) -> dict[str, JsonValue]:
+    """What whoever planned the run knew, and what the journal knows."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run": settings.run_id,
+        "name": settings.run_name,
+        "planned": settings.provenance,
+        "task": None if task is None else task.model_dump(mode="json"),
+        "versions": _versions(),
+        "platform": platform.platform(),
+        "energy": {
+            "method": settings.energy.method.value,
+            "kappa": kappa if settings.energy.method is Method.PHASE else None,
+            "domains": [domain.value for domain in settings.energy.domains],
+            "bounds": "tick edges, clock and tick time, rounding; not the method, not the gain of the sensor",
+            "problem": energy.problem,
+            "devices": [dict(sorted(asdict(facts).items())) for facts in device_facts(journal).values()],
+            "clocks": [
+                {
+                    "device": one.facts.device,
+                    "offset_ns": one.clock.offset_ns,
+                    "bound_ns": one.clock.bound_ns,
+                    "basis": one.clock.basis,
+                }
+                for one in series
+            ],
+        },
+        "journal": {
+            "segments": len(journal.clocks),
+            "problems": list(journal.problems),
+            "boots": sorted({pair.boot_id for pair in journal.clocks}),
+            "meters": list(dict.fromkeys(pair.instance_id for pair in journal.clocks)),
+        },
+    }
+
+
+def _versions() -> dict[str, JsonValue]:
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+
+
+def _version(package: str) -> str | None:
+    """Read from the package's metadata: importing some of these takes seconds."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

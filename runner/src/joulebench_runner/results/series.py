@@ -1,0 +1,183 @@
+"""Ticks from the journal: one series a device, in the meter's clock."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from joulebench_runner.attribution.arrays import Ints
+from joulebench_runner.attribution.clocks import ClockOffset, Pings, clock_offset
+from joulebench_runner.attribution.ticks import TickFlag, Ticks
+from joulebench_runner.journal.schema import Kind
+from joulebench_runner.results.tables import Journal, ints, row_column
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """What an exporter says about one device."""
+
+    device: str
+    name: str
+    domain: str
+    scope: str
+    sensor: str
+    sensor_kind: str
+    source: str
+    tick_period_seconds: float | None
+    exporter: str
+    boot_id: str
+    """The exporter's."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """All ticks of one device that one boot of the meter's machine saw.
+
+    `ticks.energy_mj` goes on where an exporter was restarted: its counter starts at 0 again, so the tick that joins the two
+    is marked as a reset (what was used between them is not known). `exporter_of`: int64[K] into `exporters`.
+    `raw_mj`: int64[K], as each exporter said it. `sequence`: int64[K].
+    """
+
+    facts: DeviceFacts
+    meter_boot_id: str
+    ticks: Ticks
+    sequence: Ints
+    raw_mj: Ints
+    exporters: tuple[str, ...]
+    exporter_of: Ints
+    clock: ClockOffset
+    """The worst of its exporters."""
+
+
+@dataclass(frozen=True)
+class SeriesResult:
+    """The series, and why some devices have none."""
+
+    series: list[Series]
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """The ticks of one exporter process, by sequence, each once."""
+
+    exporter: str
+    sequence: Ints
+    time_ns: Ints
+    bracket_ns: Ints
+    energy_mj: Ints
+    flags: Ints
+    clock: ClockOffset
+
+
+def device_facts(journal: Journal) -> dict[tuple[str, str], DeviceFacts]:
+    """By exporter and device; the latest row counts."""
+    rows = journal.tables[Kind.DEVICE].to_pylist()
+    names = [name for name in DeviceFacts.__dataclass_fields__]
+    return {(row["exporter"], row["device"]): DeviceFacts(**{name: row[name] for name in names}) for row in rows}
+
+
+def all_series(journal: Journal) -> SeriesResult:
+    """One series for each device and boot of the meter."""
+    facts, found, problems = device_facts(journal), [], []
+    table = journal.tables[Kind.TICKS]
+    for boot in pc.unique(row_column(table, "boot_id")).to_pylist():
+        of_boot = table.filter(pc.equal(row_column(table, "boot_id"), boot))
+        for device in pc.unique(of_boot["device"]).to_pylist():
+            rows = of_boot.filter(pc.equal(of_boot["device"], device))
+            stretches = []
+            for stretch in _stretches(journal, rows, boot, facts):
+                if isinstance(stretch, str):
+                    problems.append(f"{device}: {stretch}")
+                else:
+                    stretches.append(stretch)
+            if stretches:
+                found.append(_chain(facts[stretches[-1].exporter, device], boot, stretches))
+    return SeriesResult(found, problems)
+
+
+def _stretches(
+    journal: Journal, rows: pa.Table, boot: str, facts: dict[tuple[str, str], DeviceFacts]
+) -> Iterator[_Stretch | str]:
+    for exporter in pc.unique(rows["exporter"]).to_pylist():
+        part = rows.filter(pc.equal(rows["exporter"], exporter))
+        known = facts.get((exporter, part["device"][0].as_py()))
+        if known is None:
+            yield f"exporter {exporter} did not describe it"
+            continue
+        columns = {name: _flat(part, name) for name in ("time_ns", "bracket_ns", "energy_mj", "flags")}
+        clock = _clock(journal, exporter, boot, same_boot=known.boot_id == boot, times=columns["time_ns"])
+        if clock is None:
+            yield f"no ping of exporter {exporter} was answered, so its clock cannot be related to the meter's"
+            continue
+        sequence, first = np.unique(_sequences(part), return_index=True)
+        sorted_columns = {name: values[first] for name, values in columns.items()}
+        sorted_columns["time_ns"] = clock.to_meter(sorted_columns["time_ns"])
+        yield _Stretch(exporter=exporter, sequence=sequence, clock=clock, **sorted_columns)
+
+
+def _flat(rows: pa.Table, name: str) -> Ints:
+    return pc.cast(pc.list_flatten(rows[name]), pa.int64()).to_numpy()
+
+
+def _sequences(rows: pa.Table) -> Ints:
+    """int64 a tick: a batch numbers its ticks upwards from `first_sequence`."""
+    counts = pc.list_value_length(rows["time_ns"]).to_numpy()
+    firsts = np.cumsum(counts) - counts
+    within = np.arange(int(counts.sum())) - np.repeat(firsts, counts)
+    return np.repeat(ints(rows, "first_sequence"), counts) + within
+
+
+def _clock(journal: Journal, exporter: str, boot: str, *, same_boot: bool, times: Ints) -> ClockOffset | None:
+    table = journal.tables[Kind.PING]
+    rows = table.filter(pc.and_(pc.equal(table["exporter"], exporter), pc.equal(row_column(table, "boot_id"), boot)))
+    pings = Pings(*(ints(rows, name) for name in ("t0_ns", "t1_ns", "t2_ns", "t3_ns")))
+    if not len(times):
+        return clock_offset(pings, same_boot=same_boot, start_ns=0, end_ns=0)
+    offset = int(pings.offset_ns[0]) if len(pings.offset_ns) else 0
+    return clock_offset(
+        pings, same_boot=same_boot, start_ns=int(times.min()) - offset, end_ns=int(times.max()) - offset
+    )
+
+
+def _chain(facts: DeviceFacts, boot: str, stretches: list[_Stretch]) -> Series:
+    """Exporters one after the other; each tick later than all before it."""
+    stretches = sorted((s for s in stretches if len(s.sequence)), key=lambda s: int(s.time_ns[0]))
+    parts: dict[str, list[Ints]] = {
+        name: [] for name in ("time", "energy", "flags", "bracket", "sequence", "raw", "of")
+    }
+    last_ns, total_mj = -(1 << 62), 0
+    for place, stretch in enumerate(stretches):
+        keep = np.flatnonzero(stretch.time_ns > np.maximum.accumulate(np.append(last_ns, stretch.time_ns[:-1])))
+        if not len(keep):
+            continue
+        raw, flags = stretch.energy_mj[keep], stretch.flags[keep].copy()
+        flags[0] |= TickFlag.RESET if place else 0
+        parts["time"].append(stretch.time_ns[keep])
+        parts["energy"].append(raw - raw[0] + total_mj)
+        parts["flags"].append(flags)
+        parts["bracket"].append(stretch.bracket_ns[keep])
+        parts["sequence"].append(stretch.sequence[keep])
+        parts["raw"].append(raw)
+        parts["of"].append(np.full(len(keep), place, dtype=np.int64))
+        last_ns, total_mj = int(stretch.time_ns[keep][-1]), int(parts["energy"][-1][-1])
+    joined = {name: np.concatenate(lots) if lots else np.zeros(0, dtype=np.int64) for name, lots in parts.items()}
+    period = facts.tick_period_seconds
+    return Series(
+        facts=facts,
+        meter_boot_id=boot,
+        ticks=Ticks(
+            joined["time"],
+            joined["energy"],
+            joined["flags"],
+            joined["bracket"],
+            round(period * 1e9) if period else None,
+        ),
+        sequence=joined["sequence"],
+        raw_mj=joined["raw"],
+        exporters=tuple(stretch.exporter for stretch in stretches),
+        exporter_of=joined["of"],
+        clock=max((stretch.clock for stretch in stretches), key=lambda clock: clock.bound_ns),
+    )

@@ -1,0 +1,14 @@
+"""`make bench`: the bars of the project, measured on this machine and printed as ratios to what was promised."""
+
+from tests.bench import attribution, first_question
+
+
+def main() -> None:
+    """Run all benchmarks, the quick ones first."""
+    for bench in (attribution, first_question):
+        bench.main()
+        print()
+
+
+if __name__ == "__main__":
+    main()

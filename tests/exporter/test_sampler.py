@@ -1,0 +1,161 @@
+"""The sampling loop, with a clock that is wound by hand."""
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from joulebench_exporter.sampler import Sampler
+from joulebench_exporter.sensors.base import Reading, SensorDevice
+from joulebench_exporter.ticks import TickFlag
+
+if TYPE_CHECKING:
+    from tests.exporter.conftest import FakeClock, ScriptedSensor
+
+    SensorBuilder = Callable[..., ScriptedSensor]
+
+PERIOD_NS = 100_000_000
+
+
+def sampler_of(sensor: "ScriptedSensor", clock: "FakeClock", *, keep_seconds: float = 720) -> Sampler:
+    return Sampler(sensors=[sensor], clock=clock, period_ns=PERIOD_NS, keep_seconds=keep_seconds)
+
+
+def ticks(sampler: Sampler, device: str = "gpu-0") -> list[tuple[int, int]]:
+    """(energy, flags) of all ticks that are kept."""
+    columns = sampler.channels[device].ring.after(0, limit=10_000)
+    return list(zip(columns.energy_mj, columns.flags, strict=True))
+
+
+def test_reads_stand_on_a_grid_whatever_they_cost(clock: "FakeClock", scripted_sensor: "SensorBuilder") -> None:
+    sensor = scripted_sensor(gpu_0=1)
+    sensor.read_duration_ns = 30_000_000
+    clock.oversleeps_ns = [0, 5_000_000, 0]
+    start_ns = clock.now_ns
+    sampler_of(sensor, clock).run()
+    assert clock.waits == [start_ns + n * PERIOD_NS for n in (1, 2, 3)]
+
+
+def test_a_read_that_overruns_leaves_out_grid_points_and_keeps_the_grid(
+    clock: "FakeClock", scripted_sensor: "SensorBuilder"
+) -> None:
+    sensor = scripted_sensor(gpu_0=1)
+    sensor.read_duration_ns = 230_000_000
+    clock.oversleeps_ns = [0, 0]
+    start_ns = clock.now_ns
+    sampler_of(sensor, clock).run()
+    assert clock.waits == [start_ns + PERIOD_NS, start_ns + 4 * PERIOD_NS]
+
+
+def test_a_few_late_rounds_are_no_gap_but_many_are(clock: "FakeClock", scripted_sensor: "SensorBuilder") -> None:
+    sensor = scripted_sensor(gpu_0=0)
+    sampler = sampler_of(sensor, clock)
+    for periods in (1, 4, 5):  # 0, 3 and 4 rounds were missed; 3 are allowed
+        sampler.sample()
+        clock.now_ns += periods * PERIOD_NS
+        sensor.counts["gpu-0"] = (sensor.counts["gpu-0"] or 0) + 1
+    sampler.sample()
+    assert ticks(sampler) == [(0, 0), (1, 0), (2, 0), (3, TickFlag.GAP)]
+
+
+def test_a_machine_that_slept_is_a_gap_though_its_monotonic_clock_stood_still(
+    clock: "FakeClock", scripted_sensor: "SensorBuilder"
+) -> None:
+    sensor = scripted_sensor(gpu_0=0)
+    sampler = sampler_of(sensor, clock)
+    sampler.sample()
+    clock.now_ns += PERIOD_NS
+    clock.slept_ns += 60_000_000_000
+    sensor.counts["gpu-0"] = 9
+    sampler.sample()
+    assert ticks(sampler) == [(0, 0), (9, TickFlag.GAP)]
+
+
+def test_one_device_that_fails_leaves_the_others_alone(clock: "FakeClock", scripted_sensor: "SensorBuilder") -> None:
+    sensor = scripted_sensor(gpu_0=0, gpu_1=0)
+    sampler = sampler_of(sensor, clock)
+    for count_0, count_1 in ((0, 0), (None, 5), (8, 6)):
+        sensor.counts = {"gpu-0": count_0, "gpu-1": count_1}
+        sampler.sample()
+        clock.now_ns += PERIOD_NS
+    assert ticks(sampler, "gpu-0") == [(0, 0), (8, TickFlag.GAP)]
+    assert ticks(sampler, "gpu-1") == [(0, 0), (5, 0), (6, 0)]
+
+
+def test_a_failing_device_is_logged_when_it_begins_and_when_it_ends(
+    clock: "FakeClock", scripted_sensor: "SensorBuilder", caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    sensor = scripted_sensor(gpu_0=None)
+    sampler = sampler_of(sensor, clock)
+    sampler.sample()
+    sampler.sample()
+    problems = [sampler.channels["gpu-0"].problem]
+    sensor.counts["gpu-0"] = 1
+    sampler.sample()
+    problems.append(sampler.channels["gpu-0"].problem)
+    assert problems == ["the script says so", None]
+    assert [record.message for record in caplog.records] == ["reads fail", "reads work again"]
+
+
+def test_the_time_of_a_tick_is_the_end_of_the_read_that_saw_it(
+    clock: "FakeClock", scripted_sensor: "SensorBuilder"
+) -> None:
+    sensor = scripted_sensor(gpu_0=0)
+    sensor.read_duration_ns = 7
+    sampler = sampler_of(sensor, clock)
+    sampler.sample()
+    assert list(sampler.channels["gpu-0"].ring.after(0, limit=1).time_ns) == [clock.now_ns]
+
+
+def test_the_stated_tick_period_is_never_shorter_than_the_sampling_period(
+    clock: "FakeClock", scripted_sensor: "SensorBuilder"
+) -> None:
+    assert sampler_of(scripted_sensor(gpu_0=0), clock).channels["gpu-0"].info.tick_period_seconds == 0.1
+
+
+def test_ten_minutes_of_ticks_are_kept_and_memory_does_not_grow(
+    clock: "FakeClock", scripted_sensor: "SensorBuilder"
+) -> None:
+    sensor = scripted_sensor(gpu_0=0)
+    sampler = sampler_of(sensor, clock)
+    for _ in range(8000):
+        sensor.counts["gpu-0"] = (sensor.counts["gpu-0"] or 0) + 1
+        sampler.sample()
+        clock.now_ns += PERIOD_NS
+    kept = sampler.channels["gpu-0"].ring.after(0, limit=10_000)
+    assert len(kept) == 7201
+    assert kept.time_ns[-1] - kept.time_ns[0] >= 600_000_000_000
+
+
+def test_the_thread_samples_and_ends_when_told(clock: "FakeClock", scripted_sensor: "SensorBuilder") -> None:
+    sensor = scripted_sensor(gpu_0=0)
+    clock.oversleeps_ns = [0, 0]
+    sampler = sampler_of(sensor, clock)
+    sampler.start(on_failure=lambda error: pytest.fail(str(error)))
+    sampler.stop()
+    assert sensor.closed
+    assert not [thread for thread in threading.enumerate() if thread.name == "sampler"]
+    assert ticks(sampler) == [(0, 0)]
+
+
+def test_a_sensor_that_breaks_its_word_is_handed_to_whoever_can_end_the_process(
+    clock: "FakeClock", scripted_sensor: "SensorBuilder", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensor = scripted_sensor(gpu_0=0)
+    sampler = sampler_of(sensor, clock)
+    clock.oversleeps_ns = [0]
+    reads: list[Reading | Exception] = [Reading(count=1), ZeroDivisionError("a bug")]
+
+    def read(device: SensorDevice) -> Reading:
+        answer = reads.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(sensor, "read", read)
+    failures: list[Exception] = []
+    sampler.start(on_failure=failures.append)
+    sampler.stop()
+    assert [type(failure) for failure in failures] == [ZeroDivisionError]
