@@ -1,8 +1,13 @@
 """The reference page of the results folder, from the schemas that the files are written with."""
 
+import ast
+import inspect
+import itertools
+import textwrap
 import types
 import typing
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any
 
 import pyarrow as pa
@@ -14,8 +19,8 @@ from joulebench_runner.results.schema import DESCRIPTION, FILES, META_DESCRIPTIO
 _INTRODUCTION = """\
 # Results
 
-One folder a run. Null means "not known", never 0. Every file carries a `schema_version`; Parquet files carry each column's
-description and unit in the column's metadata. All of it is made from `journal/` and can be made again.
+One folder a run. Null means "not known", never 0. Every file carries a `schema_version`; Parquet files carry each
+column's description and unit in the column's metadata. All of it is made from `journal/` and can be made again.
 
 | file | what is in it |
 |---|---|
@@ -34,9 +39,10 @@ def render() -> str:
     ]
     for name, schema in FILES.items():
         lines += [f"## {name}", "", _text(schema.metadata[META_DESCRIPTION]), "", *_column_table(schema), ""]
-    lines += ["## summary.json", "", "Fields of parts stand under their part's path.", ""]
-    lines += ["| field | type |", "|---|---|", *_summary_rows(Summary, "")]
-    return "\n".join(lines) + "\n"
+    lines += ["## summary.json", ""]
+    for part in _parts(Summary):
+        lines += [*([f"### {part.__name__}", ""] if part is not Summary else []), *_part_table(part), ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _file_line(name: str, schema: pa.Schema) -> str:
@@ -57,12 +63,31 @@ def _column_table(schema: pa.Schema) -> list[str]:
     return rows
 
 
-def _summary_rows(model: type[BaseModel], path: str) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        part = _part(field.annotation)
-        yield f"| `{path}{name}` | {_type_name(field.annotation)} |"
-        if part is not None:
-            yield from _summary_rows(part, f"{path}{name}{'[]' if _is_list(field.annotation) else ''}.")
+def _parts(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """The model and all models in its fields, each once."""
+    found = [model]
+    for part in found:
+        inner = (_part(field.annotation) for field in part.model_fields.values())
+        found += [new for new in dict.fromkeys(inner) if new is not None and new not in found]
+    return found
+
+
+def _part_table(part: type[BaseModel]) -> Iterator[str]:
+    meanings = _meanings(part)
+    yield from (inspect.getdoc(part) or "", "", "| field | type | meaning |", "|---|---|---|")
+    for name, field in part.model_fields.items():
+        yield f"| `{name}` | {_type_name(field.annotation)} | {meanings.get(name, '')} |"
+
+
+def _meanings(part: type[BaseModel]) -> dict[str, str]:
+    """The texts that stand below the fields of a class."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(part))).body[0]
+    found: dict[str, str] = {}
+    if isinstance(body, ast.ClassDef):
+        for field, text in itertools.pairwise(body.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                found[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
+    return found
 
 
 def _is_list(annotation: Any) -> bool:
@@ -77,18 +102,25 @@ def _part(annotation: Any) -> type[BaseModel] | None:
 
 
 def _type_name(annotation: Any) -> str:
-    if typing.get_origin(annotation) in {types.UnionType, typing.Union}:
-        return " or ".join(_type_name(part) for part in typing.get_args(annotation))
-    if _is_list(annotation):
-        return f"list of {_type_name(typing.get_args(annotation)[0])}"
-    if typing.get_origin(annotation) is typing.Literal:
-        return " or ".join(f"`{value}`" for value in typing.get_args(annotation))
-    if annotation is type(None):
-        return "null"
-    if typing.get_origin(annotation) is dict:
-        return "object"
+    parts = typing.get_args(annotation)
+    match typing.get_origin(annotation):
+        case union if union in {types.UnionType, typing.Union}:
+            name = " or ".join(_type_name(part) for part in parts)
+        case literal if literal is typing.Literal:
+            name = " or ".join(f"`{value}`" for value in parts)
+        case list_type if list_type is list:
+            name = f"list of {_type_name(parts[0])}"
+        case dict_type if dict_type is dict:
+            name = "object"
+        case _:
+            name = _plain_type_name(annotation)
+    return name
+
+
+def _plain_type_name(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "object"
-    return {str: "text", int: "integer", float: "number", bool: "boolean"}.get(
-        annotation, getattr(annotation, "__name__", "value")
-    )
+        return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return " or ".join(f"`{member.value}`" for member in annotation)
+    names = {str: "text", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+    return names.get(annotation, getattr(annotation, "__name__", "value"))

@@ -1,4 +1,4 @@
-"""Attribution of 10,000 queries over 36,000 ticks (an hour at 10 Hz) on 8 devices: how long it takes, and that it is exact."""
+"""Attribution of 10,000 queries over 36,000 ticks (an hour at 10 Hz) on 8 devices: its time, and that it is exact."""
 
 import time
 

@@ -84,6 +84,8 @@ class MeterSettings(Settings):
     """Who says that nothing more comes: the driver (pods) or the supervisor (locally; it stops the server first)."""
     scrape_interval_seconds: float = 1.0
     engine: str | None = None
+    model_files: dict[str, Path] = Field(default_factory=dict)
+    """Model files on this machine, by alias. They are hashed at the end: it takes seconds for large ones."""
     provenance: dict[str, JsonValue] = Field(default_factory=dict)
     """What whoever planned the run knows about it: spec, server's command line, versions, machine."""
     pricing: dict[str, JsonValue] = Field(default_factory=dict)

@@ -16,8 +16,8 @@ def die_with_parent(*, watch_stdin: bool) -> None:
     """End this process when its parent ends, even if the parent is killed with SIGKILL.
 
     On Linux the kernel does it (PR_SET_PDEATHSIG: it fires when the *thread* that started this process ends, so start
-    children from a thread that lives as long as they should). With `watch_stdin`, which works everywhere, end of file on
-    standard input means that the parent is gone: it must hold the other end of the pipe open.
+    children from a thread that lives as long as they should). With `watch_stdin`, which works everywhere, end of file
+    on standard input means that the parent is gone: it must hold the other end of the pipe open.
     """
     if sys.platform == "linux":
         _ask_kernel()

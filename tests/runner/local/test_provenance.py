@@ -1,12 +1,9 @@
 """What made a run."""
 
-import hashlib
-from pathlib import Path
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joulebench_runner.local.provenance import describe_file, describe_machine, describe_versions, redacted, ulid
+from joulebench_runner.local.provenance import describe_machine, describe_versions, redacted, ulid
 
 _MOMENTS = st.integers(min_value=0, max_value=2**48 - 1)
 _RANDOM = st.integers(min_value=0, max_value=2**80 - 1)
@@ -22,15 +19,6 @@ def test_a_ulid_is_written_as_its_specification_says() -> None:
 def test_ulids_sort_by_time(first: int, second: int, one: int, other: int) -> None:
     if first < second:
         assert ulid(time_ms=first, randomness=one) < ulid(time_ms=second, randomness=other)
-
-
-def test_a_file_is_told_by_its_hash(tmp_path: Path) -> None:
-    (tmp_path / "m.gguf").write_bytes(b"GGUF")
-    assert describe_file(tmp_path / "m.gguf") == {
-        "name": "m.gguf",
-        "bytes": 4,
-        "sha256": hashlib.sha256(b"GGUF").hexdigest(),
-    }
 
 
 def test_command_lines_lose_the_paths_of_this_machine() -> None:

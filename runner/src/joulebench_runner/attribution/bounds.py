@@ -1,14 +1,14 @@
 """Between which values a call's energy lies, given only that power is never negative.
 
-The counter is exact at ticks and silent between them. Of a tick with energy D, cut by a call's edge at the fraction x, we
-take x D to lie before the edge; in truth it may be anything from 0 to D. So a start moves energy into the call by at most
-x D and out of it by at most (1 - x) D, an end the other way round, times the call's share of the power there. (If power
-stays between P_min and P_max inside a tick of length T, the same reasoning gives at most (P_max - P_min) T / 4 an edge;
-we do not know these two, so we do not use them.)
+The counter is exact at ticks and silent between them. Of a tick with energy D, cut by a call's edge at the fraction x,
+we take x D to lie before the edge; in truth it may be anything from 0 to D. So a start moves energy into the call by at
+most x D and out of it by at most (1 - x) D, an end the other way round, times the call's share of the power there. (If
+power stays between P_min and P_max inside a tick of length T, the same reasoning gives at most (P_max - P_min) T / 4 an
+edge; we do not know these two, so we do not use them.)
 
-A clock error e, with the uncertainty of the tick's own time, moves an edge by e: that is P e at most, with P the largest
-mean power of the tick and its neighbours. Rounding moves one millijoule. What the call would have got of resets and missed
-ticks is added to the upper bound. The error of the method, and of the sensor's gain, are not in it.
+A clock error e, with the uncertainty of the tick's own time, moves an edge by e: that is P e at most, with P the
+largest mean power of the tick and its neighbours. Rounding moves one millijoule. What the call would have got of resets
+and missed ticks is added to the upper bound. The error of the method, and of the sensor's gain, are not in it.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Bounds:
 
 
 def call_bounds(attribution: Attribution, occupancy: Occupancy, *, calls: int, clock_error_ns: int) -> Bounds:
-    """Bounds of the energy that each call got on one device. Claimants 2i and 2i + 1 belong to call i; later ones to none."""
+    """Bounds of the energy that each call got on one device. Claimants 2i and 2i + 1 are call i's."""
     energy = attribution.claimant_mj[: 2 * calls].reshape(calls, 2).sum(axis=1).astype(np.float64)
     low, high = energy.copy(), energy + attribution.lost_mj[: 2 * calls].reshape(calls, 2).sum(axis=1)
     ticks = attribution.ticks
@@ -78,7 +78,9 @@ def _edge_errors(ticks: Ticks, edge_ns: Ints, share: Floats, clock_error_ns: int
     """What may in truth lie (after, before) each edge though we put it (before, after) it, in mJ, times the share."""
     at = np.clip(np.searchsorted(ticks.time_ns, edge_ns, "right") - 1, 0, len(ticks) - 2)
     before = np.clip((edge_ns - ticks.time_ns[at]) / ticks.lengths_ns[at], 0.0, 1.0)
-    delta = np.where(ticks.unusable[at] < 0, ticks.deltas_mj[at], 0)
+    # At a tick itself the counter is exact.
+    inside = (before > 0) & (before < 1) & (ticks.unusable[at] < 0)
+    delta = np.where(inside, ticks.deltas_mj[at], 0)
     watts = np.pad(ticks.watts, 1)
     near = np.maximum(np.maximum(watts[at], watts[at + 1]), watts[at + 2])
     # W x ns = 1e-6 mJ

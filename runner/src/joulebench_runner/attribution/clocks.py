@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from joulebench_runner.attribution.arrays import Ints
+from joulebench_runner.attribution.arrays import Ints, as_ints
 
 DRIFT_PPM: Final = 100
 """Quartz oscillators of computers stay within this of each other (NTP's own design limit is 500 ppm of correction)."""
@@ -28,12 +28,12 @@ class Pings:
     @property
     def offset_ns(self) -> Ints:
         """Exporter minus meter, by each ping."""
-        return ((self.t1_ns - self.t0_ns) + (self.t2_ns - self.t3_ns)) // 2
+        return as_ints(((self.t1_ns - self.t0_ns) + (self.t2_ns - self.t3_ns)) // 2)
 
     @property
     def bound_ns(self) -> Ints:
         """Half of the round trip, rounded up."""
-        return np.maximum((self.t3_ns - self.t0_ns - (self.t2_ns - self.t1_ns) + 1) // 2, 0) + 1
+        return as_ints(np.maximum((self.t3_ns - self.t0_ns - (self.t2_ns - self.t1_ns) + 1) // 2, 0) + 1)
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class ClockOffset:
 def clock_offset(pings: Pings, *, same_boot: bool, start_ns: int, end_ns: int) -> ClockOffset | None:
     """The offset that holds over [start, end) of the meter's clock; None without a ping from another boot.
 
-    Processes of one boot share CLOCK_MONOTONIC: the offset is exactly 0, unless a ping rules that out (then the two run in
-    different time namespaces).
+    Processes of one boot share CLOCK_MONOTONIC: the offset is exactly 0, unless a ping rules that out (then the two run
+    in different time namespaces).
     """
     if not len(pings.t0_ns):
         return ClockOffset(0, 0, "same boot, no ping") if same_boot else None

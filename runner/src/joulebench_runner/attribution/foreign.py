@@ -12,8 +12,8 @@ MAX_APART_NS = 10_000_000_000
 def foreign_segments(*, time_ns: Ints, running: Floats, own_in_flight: Ints, claimant: int) -> Segments:
     """One claimant's segments from the scrapes of one server, by time.
 
-    Between two consecutive scrapes that both show more running requests than we had in flight, the smaller excess is taken
-    for foreign requests, each with an equal share. `running` is NaN where the server did not say.
+    Between two consecutive scrapes that both show more running requests than we had in flight, the smaller excess is
+    taken for foreign requests, each with an equal share. `running` is NaN where the server did not say.
     """
     excess = np.floor(np.nan_to_num(running - own_in_flight, nan=0.0)).astype(np.int64)
     count = np.minimum(excess[:-1], excess[1:])

@@ -1,9 +1,9 @@
 """Sums over many index ranges of one array, without cancellation.
 
-The obvious way, differences of a prefix sum, loses all digits of a small sum behind a large prefix: a call that was alone
-with a tiny weight makes the prefix of P/W grow by nine orders of magnitude. So each range is put together from the
-aligned blocks of a binary tree instead: only positive numbers inside the range are added, at most 2 log2(length) of them.
-Which blocks make up a range is worked out once and used for every device.
+The obvious way, differences of a prefix sum, loses all digits of a small sum behind a large prefix: a call that was
+alone with a tiny weight makes the prefix of P/W grow by nine orders of magnitude. So each range is put together from
+the aligned blocks of a binary tree instead: only positive numbers inside the range are added, at most 2 log2(length) of
+them. Which blocks make up a range is worked out once and used for every device.
 """
 
 import numpy as np

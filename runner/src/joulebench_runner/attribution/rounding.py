@@ -1,13 +1,13 @@
 """Largest-remainder rounding: real shares become integers whose sum is given, and each moves by less than one.
 
-Hamilton's method: everybody gets the floor of the share, and what is left goes one by one to the largest fractional parts.
-A share of exactly zero never gets anything: the r units that are left are the sum of fractional parts that are each below
-one, so more than r of them (or r = 0) are above zero.
+Hamilton's method: everybody gets the floor of the share, and what is left goes one by one to the largest fractional
+parts. A share of exactly zero never gets anything: the r units that are left are the sum of fractional parts that are
+each below one, so more than r of them (or r = 0) are above zero.
 """
 
 import numpy as np
 
-from joulebench_runner.attribution.arrays import Floats, Ints
+from joulebench_runner.attribution.arrays import Floats, Ints, as_ints
 
 
 def split(total: int, shares: Floats) -> Ints:
@@ -15,7 +15,7 @@ def split(total: int, shares: Floats) -> Ints:
     if total == 0 or not len(shares):
         return np.zeros(len(shares), dtype=np.int64)
     quotas = shares * (total / shares.sum())
-    parts = np.floor(quotas).astype(np.int64)
+    parts = as_ints(np.floor(quotas))
     left = total - int(parts.sum())
     _check(left, left, len(parts))
     # A stable sort of the negated fractions keeps ties in index order.
@@ -25,7 +25,7 @@ def split(total: int, shares: Floats) -> Ints:
 
 def split_rows(totals: Ints, quotas: Floats) -> Ints:
     """Round each row of `quotas` (rows x columns, a row sums to its total) to integers; ties go to the first column."""
-    parts = np.floor(quotas).astype(np.int64)
+    parts = as_ints(np.floor(quotas))
     if not len(totals):
         return parts
     left = totals - parts.sum(axis=1)

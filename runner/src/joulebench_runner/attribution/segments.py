@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from joulebench_api.contracts.energy import Method
-from joulebench_runner.attribution.arrays import Bools, Floats, Ints
+from joulebench_runner.attribution.arrays import Bools, Floats, Ints, as_bools
 from joulebench_runner.attribution.core import MAX_RATE, Segments
 from joulebench_runner.errors import BadInputError
 
@@ -34,7 +34,8 @@ NS: Final = 1_000_000_000
 class Calls:
     """C calls by columns.
 
-    `send_ns`, `end_ns`: int64[C]. `chunk_offset`: int64[C+1] into `chunk_ns`: when each chunk with content came, in order.
+    `send_ns`, `end_ns`: int64[C]. `chunk_offset`: int64[C+1] into `chunk_ns`: when each chunk with content came, in
+    order.
     `prompt_tokens`, `cached_prompt_tokens`, `output_tokens`: int64[C], UNKNOWN where the server did not say.
     """
 
@@ -57,7 +58,7 @@ class Calls:
     @property
     def has_usage(self) -> Bools:
         """bool[C]: prompt and output tokens are known."""
-        return (self.prompt_tokens != UNKNOWN) & (self.output_tokens != UNKNOWN)
+        return as_bools((self.prompt_tokens != UNKNOWN) & (self.output_tokens != UNKNOWN))
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,9 @@ def equal_claims(calls: Calls) -> Claims:
 def phase_claims(calls: Calls, *, kappa: float) -> Claims:
     """Calls weigh by the tokens that they have the server work on.
 
-    Prefill [send, first content): kappa x uncached prompt tokens (at least one). Decode, from chunk to chunk: the output
-    tokens, spread evenly over the chunks; the first output token is the prefill's own. The tail [last content, end) keeps
-    a call in flight with the least weight. Calls without usage take an equal share.
+    Prefill [send, first content): kappa x uncached prompt tokens (at least one). Decode, from chunk to chunk: the
+    output tokens, spread evenly over the chunks; the first output token is the prefill's own. The tail [last content,
+    end) keeps a call in flight with the least weight. Calls without usage take an equal share.
     """
     weighted = calls.has_usage
     stamps = _Stamps.of(calls)
@@ -107,7 +108,9 @@ def phase_claims(calls: Calls, *, kappa: float) -> Claims:
         _decode(stamps, weighted),
         _tail(calls, stamps, np.flatnonzero(weighted & streamed)),
     ]
-    told_apart = np.where(weighted, (stamps.count > 1) | (calls.output_tokens <= 1), streamed)
+    # Of two tokens in one chunk the second is the end of the answer, which has no text: it came after the chunk.
+    one_word = (calls.output_tokens <= 1) | ((calls.output_tokens == 2) & (calls.chunks == 1))
+    told_apart = np.where(weighted, (stamps.count > 1) | one_word, streamed)
     return Claims(_with_length(Segments.concatenate(*parts)), told_apart, ~weighted)
 
 

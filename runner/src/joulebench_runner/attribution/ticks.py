@@ -28,7 +28,8 @@ class Ticks:
     """K ticks, by time. Between two of them energy is taken to flow evenly.
 
     `time_ns`: int64[K], strictly increasing, any clock (the calls' clock, for attribution).
-    `energy_mj`: int64[K], cumulative. `flags`: int64[K]. `bracket_ns`: int64[K], how much earlier the counter may have moved.
+    `energy_mj`: int64[K], cumulative. `flags`: int64[K]. `bracket_ns`: int64[K], how much earlier the counter may have
+    moved.
     `period_ns`: the sensor's nominal period; null: the median of the intervals.
     """
 

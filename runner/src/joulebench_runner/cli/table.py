@@ -26,12 +26,17 @@ def print_summary(summary: Summary, *, folder: Path, console: Console | None = N
 
 def render(summary: Summary, *, folder: Path) -> RenderableType:
     """The summary as a terminal sees it."""
-    table = Table(title=f"{summary.model.name} on {summary.task.name}", title_justify="left", show_header=False)
+    table = Table(title=_title(summary), title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column()
     for name, value in _rows(summary):
         table.add_row(name, value)
     return Group(table, Text(kind_in_words(summary.energy)), *_warnings(summary), Text(f"results: {folder}"))
+
+
+def _title(summary: Summary) -> str:
+    # A run that failed before it had loaded its task has none.
+    return summary.model.name if summary.task is None else f"{summary.model.name} on {summary.task.name}"
 
 
 def kind_in_words(energy: Energy) -> str:

@@ -4,12 +4,12 @@ A segment is one Arrow IPC stream. Each row is one event: its `kind` says which 
 others are null. One file a segment keeps group commit to one fsync; typed columns keep reading fast.
 
 Times are int64 nanoseconds of CLOCK_MONOTONIC on the meter's machine, except in `ticks`, which stay in their exporter's
-clock (the raw pings are journalled beside them, so that the offset can be computed again), and in `ping`, which holds both.
+clock (the raw pings are journalled beside them, so that offsets can be computed again) and in `ping`, which has both.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -147,14 +147,14 @@ FIELDS: Final[Mapping[Kind, Mapping[str, pa.DataType]]] = {
     Kind.NOTE: {"topic": _STR, "subject": _STR, "message": _STR},
 }
 
-SCHEMA: Final = pa.schema(
-    [
-        pa.field("sequence", _I64, nullable=False),
-        pa.field("kind", _STR, nullable=False),
-        pa.field("time_ns", _I64, nullable=False),
-        *(pa.field(kind, pa.struct(list(fields.items()))) for kind, fields in FIELDS.items()),
-    ]
-)
+_COLUMNS: "list[pa.Field[Any]]" = [
+    pa.field("sequence", _I64, nullable=False),
+    pa.field("kind", _STR, nullable=False),
+    pa.field("time_ns", _I64, nullable=False),
+    *(pa.field(kind.value, pa.struct(list(fields.items()))) for kind, fields in FIELDS.items()),
+]
+
+SCHEMA: Final = pa.schema(_COLUMNS)
 
 # Keys of the schema's metadata, in every segment:
 META_SCHEMA_VERSION: Final = "joulebench.schema_version"

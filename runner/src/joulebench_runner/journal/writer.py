@@ -5,6 +5,7 @@ Only one process writes into a folder at a time.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 from collections.abc import Callable
@@ -88,7 +89,7 @@ class Journal:
         """Set once a write has failed; nothing is acknowledged from then on."""
         self.error: JournalError | None = None
 
-    def append(self, kind: Kind, **fields: Any) -> None:
+    def append(self, kind: Kind, /, **fields: Any) -> None:
         """Add one row; returns at once. Wrong field names or types raise TypeError and leave the journal as it was."""
         _check(kind, fields)
         if self.error is not None:
@@ -169,9 +170,10 @@ class Journal:
     async def _in_thread(self, work: Callable[[], None]) -> None:
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
             self._flushing = None
             self._rows = []
+            self._segments.abandon()
             self.error = _write_error(self._segments.folder, error)
             self.failed.set()
 
@@ -227,6 +229,13 @@ class _Segments:
             self._fsync(file.fileno())
         self._file = self._stream = None
 
+    def abandon(self) -> None:
+        """Let go of the open file after a failed write; what follows in it would not be readable."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # the error that led here has been told
+                self._file.close()
+        self._file = self._stream = None
+
     def _stamped(self, metadata: dict[str, str]) -> dict[str, str]:
         clock = self._clock
         return metadata | {
@@ -269,7 +278,7 @@ def _check(kind: Kind, fields: Row) -> None:
             raise TypeError(f"journal field {kind}.{name} takes {types[name]}, not {value!r}")
 
 
-def _write_error(folder: Path, error: OSError | pa.ArrowException) -> JournalError:
+def _write_error(folder: Path, error: Exception) -> JournalError:
     number = error.errno if isinstance(error, OSError) else None
     remedies = {
         errno.ENOSPC: "Free space on that file system and start the run again: it goes on where it stopped.",

@@ -6,12 +6,9 @@ from collections.abc import Callable
 
 from joulebench_api.contracts.meter import MeterStatus
 from joulebench_runner.errors import ExitCode
-from joulebench_runner.local.folder import LOGS, SETTINGS
+from joulebench_runner.local.folder import DRIVER_SETTINGS, LOGS, METER_SETTINGS, SETTINGS
 from joulebench_runner.local.plan import LocalPlan
 from joulebench_runner.local.supervisor import Supervisor
-
-METER_SETTINGS = "meter.json"
-DRIVER_SETTINGS = "driver.json"
 
 
 def execute(plan: LocalPlan, *, on_status: Callable[[MeterStatus], None]) -> ExitCode:

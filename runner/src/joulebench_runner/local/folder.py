@@ -14,6 +14,8 @@ LOCK_FILE = ".lock"
 LOGS = "logs"
 JOURNAL = "journal"
 SETTINGS = "settings"
+METER_SETTINGS = "meter.json"
+DRIVER_SETTINGS = "driver.json"
 
 
 @contextmanager

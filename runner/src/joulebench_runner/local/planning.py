@@ -12,8 +12,7 @@ from joulebench_runner.config import MeterSettings
 from joulebench_runner.errors import BadInputError
 from joulebench_runner.local.addresses import check_free
 from joulebench_runner.local.availability import notes, refuse_unavailable
-from joulebench_runner.local.execution import DRIVER_SETTINGS, METER_SETTINGS
-from joulebench_runner.local.folder import SETTINGS
+from joulebench_runner.local.folder import DRIVER_SETTINGS, METER_SETTINGS, SETTINGS
 from joulebench_runner.local.plan import Command, LocalOptions, LocalPlan
 from joulebench_runner.local.provenance import describe_run, ulid
 from joulebench_runner.local.serving import Serving, servings
@@ -78,6 +77,7 @@ def _meter_settings(
         # The server is stopped before the results are written, so that its shutdown is in them.
         finalise_on="request",
         engine=served[0].engine,
+        model_files={one.upstream.alias: one.model_file for one in served if one.model_file is not None},
     )
 
 

@@ -1,6 +1,5 @@
 """What made a run: the machine, the versions, the file, the command lines. No number without provenance."""
 
-import hashlib
 import os
 import platform
 import secrets
@@ -40,13 +39,12 @@ def describe_run(run: BenchmarkRun, served: Sequence[Serving], *, options: Local
 
 
 def _describe_server(serving: Serving) -> JsonValue:
-    command, model = serving.command, serving.model_file
+    command = serving.command
     return {
         "model": serving.upstream.model,
         "engine": serving.engine,
         "command": None if command is None else redacted(command.argv),
         "url": serving.upstream.base_urls[0] if command is None else None,
-        "model_file": None if model is None else describe_file(model),
     }
 
 
@@ -64,13 +62,6 @@ def describe_machine() -> dict[str, JsonValue]:
 def describe_versions() -> dict[str, JsonValue]:
     """Versions of Python and of the packages that shape the numbers; null: not installed."""
     return {"python": sys.version.split()[0], **{name: _version(name) for name in PACKAGES}}
-
-
-def describe_file(path: Path) -> dict[str, JsonValue]:
-    """Name, size and SHA-256 of a file such as a model, so that the same one can be told again."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest}
 
 
 def redacted(argv: Sequence[str]) -> list[JsonValue]:

@@ -101,7 +101,9 @@ class Supervisor:
     def _ending_of(self, child: Child) -> Ending:
         if child.name == "driver":
             return self._driver_ending(child)
-        return Ending("failed", _died(child), None)
+        if child.name == "exporter" and child.exit_code == ExitCode.BAD_INPUT:
+            return _refused(child)
+        return Ending("failed", _died(child))
 
     def _driver_ending(self, driver: Child) -> Ending:
         match driver.exit_code:
@@ -172,6 +174,12 @@ class Supervisor:
             with contextlib.suppress(RunnerError, OSError):
                 self._on_status(await self._control.status())
             await asyncio.sleep(POLL_SECONDS)
+
+
+def _refused(exporter: Child) -> Ending:
+    """The exporter's own two lines about a sensor it cannot use: what is wrong, and the remedy."""
+    message, _, remedy = exporter.log_tail(2).partition("\n")
+    return Ending("failed", message.partition(": ")[2], remedy, bad_input=True)
 
 
 def _died(child: Child) -> str:

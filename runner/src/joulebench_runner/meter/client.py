@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from io import BytesIO
 from typing import Final, Protocol
 
 import aiohttp
@@ -18,6 +19,7 @@ from joulebench_runner.errors import ServerError
 CONNECT_SECONDS: Final = 10.0
 _KEEP_ALIVE_SECONDS: Final = 4.0  # below the 5 s after which uvicorn and llama.cpp close idle connections
 _READ_BUFFER_BYTES: Final = 1024 * 1024
+_WHOLE_BODY_BYTES: Final = 512 * 1024
 
 
 class ErrorKind(StrEnum):
@@ -109,7 +111,7 @@ class AiohttpClient:
         headers = {**request.headers, "Accept-Encoding": "identity"}
         try:
             response = await self._session.request(
-                request.method, request.url, data=request.body or None, headers=headers, allow_redirects=False
+                request.method, request.url, data=_data(request.body), headers=headers, allow_redirects=False
             )
         except aiohttp.ConnectionTimeoutError as error:
             message = f"no connection to {request.url} within {CONNECT_SECONDS:g} s"
@@ -155,6 +157,13 @@ class _AiohttpResponse:
             self._response.release()
         else:
             self._response.close()
+
+
+def _data(body: bytes) -> bytes | BytesIO | None:
+    """Large bodies as files: aiohttp sends those piece by piece."""
+    if not body:
+        return None
+    return body if len(body) <= _WHOLE_BODY_BYTES else BytesIO(body)
 
 
 def _words(error: Exception) -> str:

@@ -28,8 +28,11 @@ M = TypeVar("M", bound=Message)
 _BODY_LIMIT_BYTES = 256 * 1024 * 1024
 
 
-class Endings(Protocol):
-    """Who is told that nothing more comes."""
+class Run(Protocol):
+    """Who is told of the run's turns."""
+
+    def on_stage(self, event: StageEvent) -> None:
+        """A stage begins or ends; it is journalled already."""
 
     def driver_done(self, done: DriverDone) -> None:
         """The driver ends by itself."""
@@ -46,14 +49,14 @@ class Control:
         *,
         journal: Journal,
         state: MeterState,
-        endings: Endings,
+        run: Run,
         ready: Callable[[], Awaitable[None]],
         energy: Callable[[], EnergyState],
     ) -> None:
         """`ready` returns when the model servers are ready and raises RunnerError when they will not be."""
         self._journal = journal
         self._state = state
-        self._endings = endings
+        self._run = run
         self._ready = ready
         self._energy = energy
 
@@ -83,6 +86,7 @@ class Control:
         event = await _message(request, StageEvent)
         self._state.on_stage(event)
         self._journal.append(Kind.STAGE, stage=event.stage.value, event=event.event)
+        self._run.on_stage(event)
         return _empty()
 
     async def _begin(self, request: web.Request) -> web.Response:
@@ -110,12 +114,12 @@ class Control:
         done = await _message(request, DriverDone)
         self._journal.append(Kind.NOTE, topic="driver", subject=done.outcome, message=done.message)
         await self._journal.commit()
-        self._endings.driver_done(done)
+        self._run.driver_done(done)
         return _empty()
 
     async def _finalise(self, request: web.Request) -> web.Response:
         finalise = await _message(request, Finalise)
-        self._endings.finalise(finalise)
+        self._run.finalise(finalise)
         return _empty()
 
     async def _status(self, _request: web.Request) -> web.Response:

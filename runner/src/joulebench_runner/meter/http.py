@@ -1,5 +1,6 @@
 """What the meter's HTTP servers share."""
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,7 @@ async def serve_unix(app: web.Application, *, path: Path) -> web.AppRunner:
     runner = await _started(app)
     try:
         await web.UnixSite(runner, str(path)).start()
-        path.chmod(0o600)
+        os.chmod(path, 0o600)  # noqa: PTH101 - quick, and pathlib is refused in async functions
     except OSError as error:
         await runner.cleanup()
         raise RunnerError(f"the meter cannot listen on {path}: {error.strerror}") from error

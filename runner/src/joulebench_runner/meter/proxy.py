@@ -14,7 +14,7 @@ from aiohttp import web
 from joulebench_runner.journal.clock import SYSTEM_CLOCK, Clock
 from joulebench_runner.meter.assemble import Assembler
 from joulebench_runner.meter.chunks import is_usage_only
-from joulebench_runner.meter.client import CallError, ErrorKind, Request, TimedClient
+from joulebench_runner.meter.client import CallError, Request, TimedClient
 from joulebench_runner.meter.request import CallerRequest, caller_headers, parse, upstream_headers
 from joulebench_runner.meter.upstream import BrokenStreamError, Call, Caller, StreamedEvent, UpstreamServer
 

@@ -9,7 +9,7 @@ import orjson
 from joulebench_runner.config import Upstream
 
 STREAMED_ENDPOINTS: Final = frozenset({"chat/completions", "completions"})
-# Connection-level headers (RFC 9110 section 7.6.1), those we set anew, and the caller's key, which is never the server's.
+# Connection-level headers (RFC 9110 section 7.6.1), those we set anew, and the caller's key (never the server's).
 _DROPPED_HEADERS: Final = frozenset({
     "accept-encoding", "authorization", "connection", "content-length", "expect", "host", "keep-alive",
     "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade",

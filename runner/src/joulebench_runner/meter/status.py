@@ -1,6 +1,6 @@
 """The meter's read-only face: status, metrics, health. No prompts, no answers, no keys."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from aiohttp import web
 
@@ -34,7 +34,8 @@ def metrics_text(state: MeterState, status: MeterStatus) -> bytes:
     """The same figures in Prometheus' text format."""
     # Only scraped meters pay for the import.
     from prometheus_client import CollectorRegistry, Gauge, generate_latest  # noqa: PLC0415
-    from prometheus_client.core import CounterMetricFamily  # noqa: PLC0415
+    from prometheus_client.core import CounterMetricFamily, Metric  # noqa: PLC0415
+    from prometheus_client.registry import Collector  # noqa: PLC0415
 
     registry = CollectorRegistry()
 
@@ -56,20 +57,13 @@ def metrics_text(state: MeterState, status: MeterStatus) -> bytes:
     in_flight = Gauge("joulebench_meter_calls_in_flight", "Calls being answered.", ["alias"], registry=registry)
     for server in status.servers:
         in_flight.labels(server.alias).set(server.in_flight)
-    registry.register(_Calls(CounterMetricFamily, state))
+
+    class Calls(Collector):
+        def collect(self) -> Iterable[Metric]:
+            calls = CounterMetricFamily("joulebench_meter_calls", "Ended calls.", labels=["alias", "outcome"])
+            for (alias, outcome), count in sorted(state.calls.items()):
+                calls.add_metric([alias, outcome], count)
+            return [calls]
+
+    registry.register(Calls())
     return generate_latest(registry)
-
-
-class _Calls:
-    """Ended calls, as a counter; read from the state when scraped."""
-
-    def __init__(self, family: type, state: MeterState) -> None:
-        self._family = family
-        self._state = state
-
-    def collect(self) -> list[object]:
-        """What prometheus_client asks its collectors for."""
-        calls = self._family("joulebench_meter_calls", "Ended calls.", labels=["alias", "outcome"])
-        for (alias, outcome), count in sorted(self._state.calls.items()):
-            calls.add_metric([alias, outcome], count)
-        return [calls]

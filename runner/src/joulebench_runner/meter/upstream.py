@@ -33,6 +33,7 @@ from joulebench_runner.meter.state import MeterState
 
 AFTER_DONE_SECONDS: Final = 1.0
 """How long a server may hold the connection open after `[DONE]`."""
+_NOTHING: Final = frozenset({b"", b"null"})  # llama.cpp sends `null` after each of several prompts
 _EVENT_STREAM: Final = "text/event-stream"
 
 
@@ -319,7 +320,7 @@ class Call:
         self.record.end_ns = ended_ns
 
     def _understand(self, raw: bytes, data: bytes | None, *, time_ns: int) -> StreamedEvent:
-        if data is None or data.strip() == b"":
+        if data is None or data.strip() in _NOTHING:
             return StreamedEvent(raw, None)
         if data.strip() == DONE:
             return StreamedEvent(raw, None, done=True)

@@ -18,16 +18,18 @@ Outcome = Literal["completed", "failed", "error-limit", "interrupted"]
 def export(settings: MeterSettings, *, outcome: Outcome, message: str | None) -> Summary:
     """Build the results of a run from its journal and write them into its folder.
 
-    May be done again at any time: it depends on the journal and the settings alone. RunnerError (JournalError) where the
-    journal cannot be read or the folder not be written.
+    May be done again at any time: it depends on the journal and the settings alone. RunnerError (JournalError) where
+    the journal cannot be read or the folder not be written.
     """
     from joulebench_runner.journal.reader import read  # noqa: PLC0415 - see above
     from joulebench_runner.results.build import build  # noqa: PLC0415 - see above
+    from joulebench_runner.results.model_files import describe  # noqa: PLC0415 - see above
     from joulebench_runner.results.tables import Journal  # noqa: PLC0415 - see above
     from joulebench_runner.results.write import write  # noqa: PLC0415 - see above
 
     journal = Journal.of(read(settings.run_dir / "journal"))
     results = build(journal, settings, outcome=outcome, message=message)
+    results.provenance["model_files"] = describe(settings.model_files)
     write(results, settings.run_dir)
     return results.summary
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from joulebench_runner.attribution.arrays import Bools, Ints
 from joulebench_runner.journal.schema import Kind
+from joulebench_runner.results.arrow import ArrowColumn
 from joulebench_runner.results.tables import Journal, codes, index_of, ints, pair_keys
 
 
@@ -21,8 +22,8 @@ class Asked:
 
     begin: Ints
     finish: Ints
-    keys: pa.ChunkedArray
-    finished_keys: pa.ChunkedArray
+    keys: ArrowColumn
+    finished_keys: ArrowColumn
 
     def __len__(self) -> int:
         return len(self.begin)

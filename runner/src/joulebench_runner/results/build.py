@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from joulebench_api.contracts import SCHEMA_VERSION
 from joulebench_api.contracts.energy import Domain, Method
-from joulebench_api.contracts.meter import Plan, ResolvedTask
+from joulebench_api.contracts.meter import ResolvedTask
 from joulebench_api.contracts.summary import Client, Model, Summary
 from joulebench_runner.attribution.segments import DEFAULT_KAPPA
 from joulebench_runner.config import MeterSettings
@@ -27,7 +27,6 @@ from joulebench_runner.results.stages import measured_windows, spans
 from joulebench_runner.results.tables import Journal
 from joulebench_runner.results.turns import turns_table
 from joulebench_runner.results.wallclock import WallClock
-
 
 PACKAGES = ("joulebench-runner", "joulebench-api", "joulebench-exporter", "inspect-ai", "pyarrow", "numpy")
 
@@ -96,13 +95,15 @@ def build(
     }
     if journal.tables[Kind.ACTION].num_rows:
         tables["actions.parquet"] = actions_table(journal, clock)
-    return Results(summary, _provenance(journal, settings, series.series, energy, task, kappa), tables)
+    return Results(
+        summary, _provenance(journal, settings, series=series.series, energy=energy, task=task, kappa=kappa), tables
+    )
 
 
 def resolved_task(journal: Journal) -> ResolvedTask | None:
     """The task of the latest plan; None where the run ended before there was one."""
     plans = journal.tables[Kind.PLAN]["json"].to_pylist()
-    return ResolvedTask.model_validate(json.loads(plans[-1])["task"]) if plans else None
+    return ResolvedTask.model_validate(json.loads(str(plans[-1]))["task"]) if plans else None
 
 
 def _model(settings: MeterSettings) -> Model:
@@ -142,6 +143,7 @@ def _gpus(series: Sequence[Series]) -> list[dict[str, JsonValue]]:
 def _provenance(
     journal: Journal,
     settings: MeterSettings,
+    *,
     series: Sequence[Series],
     energy: RunEnergy,
     task: ResolvedTask | None,
@@ -176,8 +178,8 @@ def _provenance(
         "journal": {
             "segments": len(journal.clocks),
             "problems": list(journal.problems),
-            "boots": sorted({pair.boot_id for pair in journal.clocks}),
-            "meters": list(dict.fromkeys(pair.instance_id for pair in journal.clocks)),
+            "boots": [*sorted({pair.boot_id for pair in journal.clocks})],
+            "meters": [*dict.fromkeys(pair.instance_id for pair in journal.clocks)],
         },
     }
 

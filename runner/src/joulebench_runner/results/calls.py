@@ -1,19 +1,30 @@
 """The journal's calls as arrays, and whose energy each of them used."""
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from joulebench_runner.attribution.arrays import Bools, Floats, Ints
+from joulebench_runner.attribution.arrays import Bools, Floats, Ints, as_bools
 from joulebench_runner.attribution.buckets import Bucket
 from joulebench_runner.attribution.segments import Calls
 from joulebench_runner.journal.schema import Kind
+from joulebench_runner.results.arrow import ArrowColumn, pc
 from joulebench_runner.results.asked import Asked
-from joulebench_runner.results.tables import UNKNOWN, Journal, equals, index_of, ints, is_null, pair_keys, row_column
+from joulebench_runner.results.tables import (
+    UNKNOWN,
+    Journal,
+    equals,
+    index_of,
+    ints,
+    is_null,
+    pair_keys,
+    row_column,
+    taken,
+    truths,
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class CallTable:
     def succeeded(self) -> Bools:
         """bool[N]: answered in full."""
         status = self.ints("status")
-        return is_null(self.table, "error") & ((status == UNKNOWN) | ((status >= 200) & (status < 300)))
+        return as_bools(is_null(self.table, "error") & ((status == UNKNOWN) | ((status >= 200) & (status < 300))))
 
     @cached_property
     def is_turn(self) -> Bools:
@@ -78,9 +89,9 @@ class CallTable:
     @cached_property
     def has_usage(self) -> Bools:
         """bool[N]: the server reported tokens."""
-        return (self.ints("prompt_tokens") != UNKNOWN) & (self.output_tokens != UNKNOWN)
+        return as_bools((self.ints("prompt_tokens") != UNKNOWN) & (self.output_tokens != UNKNOWN))
 
-    def measured(self, aliases: Set[str]) -> Bools:
+    def measured(self, aliases: AbstractSet[str]) -> Bools:
         """bool[N]: calls to servers whose devices we measure."""
         return _members(self.table["alias"], aliases)
 
@@ -97,7 +108,7 @@ class CallTable:
 
     def arrays(self, rows: Ints) -> Calls:
         """What attribution needs of some calls."""
-        part = self.table.take(pa.array(rows))
+        part = taken(self.table, rows)
         counts = pc.fill_null(pc.list_value_length(part["content_chunk_ns"]), 0).to_numpy().astype(np.int64)
         chunks = pc.cast(pc.list_flatten(part["content_chunk_ns"]), pa.int64()).to_numpy()
         return Calls(
@@ -111,14 +122,13 @@ class CallTable:
         )
 
 
-def cut_off_sends(journal: Journal, instance_id: str, aliases: Set[str]) -> Ints:
+def cut_off_sends(journal: Journal, instance_id: str, aliases: AbstractSet[str]) -> Ints:
     """Send times of one meter's calls that were sent and whose end was never journalled: a crash cut them off."""
     begins, ends = journal.tables[Kind.CALL_BEGIN], journal.tables[Kind.CALL]
-    ours = np.asarray(pc.equal(row_column(begins, "instance_id"), instance_id).to_numpy(), dtype=np.bool_)
+    ours = truths(pc.equal(row_column(begins, "instance_id"), instance_id))
     open_calls = ours & (index_of(begins["call_id"], ends["call_id"]) < 0) & _members(begins["alias"], aliases)
     return ints(begins, "send_ns")[open_calls]
 
 
-def _members(column: pa.ChunkedArray, values: Set[str]) -> Bools:
-    found = pc.is_in(column, value_set=pa.array(sorted(values), pa.string()))
-    return np.asarray(found.to_numpy(), dtype=np.bool_)
+def _members(column: ArrowColumn, values: AbstractSet[str]) -> Bools:
+    return truths(pc.is_in(column, value_set=pa.array(sorted(values), pa.string())))

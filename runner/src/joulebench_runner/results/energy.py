@@ -1,14 +1,14 @@
 """The whole run's attribution: every window, every device, every call."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow.compute as pc
 
 from joulebench_api.contracts.energy import Domain, Method
 from joulebench_api.contracts.meter import Stage
-from joulebench_runner.attribution.arrays import Bools, Floats, Ints
+from joulebench_runner.attribution.arrays import Bools, Floats, Ints, as_ints
 from joulebench_runner.attribution.bounds import call_bounds
 from joulebench_runner.attribution.buckets import Bucket
 from joulebench_runner.attribution.core import Attribution, Occupancy, Segments, attribute
@@ -16,10 +16,11 @@ from joulebench_runner.attribution.foreign import foreign_segments
 from joulebench_runner.attribution.segments import UNKNOWN, Calls, claims
 from joulebench_runner.config import EnergySettings, Upstream
 from joulebench_runner.journal.schema import Kind
+from joulebench_runner.results.arrow import pc
 from joulebench_runner.results.calls import CallTable, cut_off_sends
 from joulebench_runner.results.series import DeviceFacts, Series
 from joulebench_runner.results.stages import Span
-from joulebench_runner.results.tables import Journal, equals, floats, ints, row_column
+from joulebench_runner.results.tables import Journal, equals, floats, ints, row_column, truths
 
 ENOUGH_COVERAGE = 0.99
 """Below this the energy of a stage outside the measured window is not known."""
@@ -100,11 +101,27 @@ class RunEnergy:
     stages_mj: list[int | None] = field(default_factory=list)
     """By span."""
     baseline_watts: float | None = None
+    window_ns: int = 0
+    """Length of all windows."""
+    measured_ns: int = 0
+    """Length of those in which there were devices."""
+
+    @property
+    def coverage(self) -> float:
+        """Part of the windows that good ticks cover, 0 to 1, the worst device."""
+        without = self.window_ns - self.measured_ns
+        return min(device.covered_ns / (device.window_ns + without) for device in self.devices)
+
+    @property
+    def mean_watts(self) -> float | None:
+        """Mean power of all devices together over the windows in which there were any."""
+        watts = sum(device.watts * device.window_ns / self.measured_ns for device in self.devices)
+        return None if np.isnan(watts) else watts
 
     @property
     def buckets_mj(self) -> Ints:
         """int64[len(Bucket)], over all devices."""
-        return np.sum([device.buckets_mj for device in self.devices], axis=0)
+        return as_ints(np.sum([device.buckets_mj for device in self.devices], axis=0))
 
 
 def run_energy(
@@ -124,18 +141,23 @@ def run_energy(
     chosen = _chosen(series, settings)
     run.stages_mj = [_span_energy_mj(span, chosen) for span in spans]
     run.baseline_watts = _baseline_watts(spans, chosen)
-    run.problem = _problem(settings, series, chosen, windows, problems, upstreams)
+    run.problem = _problem(settings, upstreams, series=series, chosen=chosen, windows=windows, problems=problems)
     if run.problem is not None:
         return run
     aliases = {upstream.alias for upstream in upstreams if upstream.measured}
     run.foreign_reason = _foreign_reason(journal, upstreams)
-    totals = {one.facts.device: DeviceTotals(one.facts) for one in chosen}
+    totals = {_identity(one): DeviceTotals(one.facts) for one in chosen}
     for window in windows:
-        scene = _Scene.of(journal, calls, window, aliases, settings.method, kappa)
+        scene = _Scene.of(journal, calls, window, aliases=aliases, method=settings.method, kappa=kappa)
         _attribute_window(run, totals, scene, window, chosen)
-    run.devices = list(totals.values())
+    run.devices = [device for device in totals.values() if device.window_ns]
     run.clock_error_ns = max(one.clock.bound_ns for one in chosen)
     return run
+
+
+def _identity(series: Series) -> tuple[str, str]:
+    """A device's own id need not be unique among machines."""
+    return series.facts.boot_id, series.facts.device
 
 
 def _chosen(series: Sequence[Series], settings: EnergySettings) -> list[Series]:
@@ -146,28 +168,32 @@ def _chosen(series: Sequence[Series], settings: EnergySettings) -> list[Series]:
 
 def _problem(
     settings: EnergySettings,
+    upstreams: Sequence[Upstream],
+    *,
     series: Sequence[Series],
     chosen: Sequence[Series],
     windows: Sequence[Span],
     problems: Sequence[str],
-    upstreams: Sequence[Upstream],
 ) -> str | None:
-    if settings.policy == "Disabled":
-        return "energy is disabled (spec.energy.policy)"
-    if settings.problem is not None:
-        return settings.problem
-    if not any(upstream.measured for upstream in upstreams):
-        return "no model server of this run runs on devices that are measured"
-    if not series:
-        return "; ".join(problems) or "no energy ticks arrived"
-    if not chosen:
-        there = ", ".join(sorted({one.facts.domain for one in series}))
-        return f"no device of the wanted domains ({', '.join(settings.domains)}); there are devices of {there}"
-    if not windows:
-        return "the run ended before its first question, so nothing was measured"
-    return (
-        None if any(_overlaps(one, window) for one in chosen for window in windows) else "no ticks while questions ran"
+    """Why there is no energy; the first reason that holds."""
+    domains = ", ".join(sorted({one.facts.domain for one in series}))
+    wanted = ", ".join(settings.domains)
+    reasons = (
+        (settings.problem is not None, settings.problem),
+        (settings.policy == "Disabled", "energy is disabled (spec.energy.policy)"),
+        (
+            not any(upstream.measured for upstream in upstreams),
+            "no model server of this run uses devices that are measured",
+        ),
+        (not series, "; ".join(problems) or "no energy ticks arrived"),
+        (not chosen, f"no device of the wanted domains ({wanted}); there are devices of {domains}"),
+        (not windows, "the run ended before its first question, so nothing was measured"),
+        (
+            not any(_overlaps(one, window) for one in chosen for window in windows),
+            "no energy ticks arrived while questions ran",
+        ),
     )
+    return next((reason for holds, reason in reasons if holds), None)
 
 
 def _overlaps(series: Series, window: Span) -> bool:
@@ -192,7 +218,14 @@ class _Scene:
 
     @classmethod
     def of(
-        cls, journal: Journal, calls: CallTable, window: Span, aliases: Set[str], method: Method, kappa: float
+        cls,
+        journal: Journal,
+        calls: CallTable,
+        window: Span,
+        *,
+        aliases: AbstractSet[str],
+        method: Method,
+        kappa: float,
     ) -> "_Scene":
         rows = _rows_in(calls, window, aliases)
         ended = claims(calls.arrays(rows), method, kappa=kappa)
@@ -213,8 +246,8 @@ class _Scene:
         return cls(rows, occupancy, ended.split, ended.fallback)
 
 
-def _rows_in(calls: CallTable, window: Span, aliases: Set[str]) -> Ints:
-    same = np.asarray(pc.equal(row_column(calls.table, "instance_id"), window.instance_id).to_numpy(), dtype=np.bool_)
+def _rows_in(calls: CallTable, window: Span, aliases: AbstractSet[str]) -> Ints:
+    same = truths(pc.equal(row_column(calls.table, "instance_id"), window.instance_id))
     inside = (calls.ints("end_ns") > window.start_ns) & (calls.ints("send_ns") < window.end_ns)
     return np.flatnonzero(same & inside & calls.measured(aliases))
 
@@ -236,19 +269,19 @@ def _shifted(segments: Segments, by: int) -> Segments:
     return Segments(segments.claimant + by, segments.start_ns, segments.end_ns, segments.rate, segments.equal)
 
 
-def _scrapes(journal: Journal, aliases: Set[str]) -> dict[str, str]:
+def _scrapes(journal: Journal, aliases: AbstractSet[str]) -> dict[str, str]:
     """The scraped servers, each by the first alias it is scraped for (several aliases may be one server)."""
     table = journal.tables[Kind.SCRAPE]
     found: dict[str, str] = {}
     for url, alias in zip(table["server_url"].to_pylist(), table["alias"].to_pylist(), strict=True):
-        if alias in aliases:
+        if url is not None and alias is not None and alias in aliases:
             found.setdefault(url, alias)
     return found
 
 
-def _foreign(journal: Journal, window: Span, aliases: Set[str]) -> list[Segments]:
+def _foreign(journal: Journal, window: Span, aliases: AbstractSet[str]) -> list[Segments]:
     table = journal.tables[Kind.SCRAPE]
-    here = np.asarray(pc.equal(row_column(table, "instance_id"), window.instance_id).to_numpy(), dtype=np.bool_)
+    here = truths(pc.equal(row_column(table, "instance_id"), window.instance_id))
     found = []
     for url, alias in _scrapes(journal, aliases).items():
         rows = np.flatnonzero(here & equals(table, "server_url", url) & equals(table, "alias", alias))
@@ -275,15 +308,17 @@ def _foreign_reason(journal: Journal, upstreams: Sequence[Upstream]) -> str | No
 
 
 def _attribute_window(
-    run: RunEnergy, totals: dict[str, DeviceTotals], scene: _Scene, window: Span, chosen: Sequence[Series]
+    run: RunEnergy, totals: dict[tuple[str, str], DeviceTotals], scene: _Scene, window: Span, chosen: Sequence[Series]
 ) -> None:
     count, rows = len(scene.rows), scene.rows
     run.calls.split[rows], run.calls.fallback[rows] = scene.split, scene.fallback
     here = [one for one in chosen if one.meter_boot_id == window.boot_id]
+    run.window_ns += window.end_ns - window.start_ns
+    run.measured_ns += window.end_ns - window.start_ns if here else 0
     seen, whole = np.full(count, bool(here)), np.full(count, bool(here))
     for one in here:
         result = attribute(one.ticks, scene.occupancy)
-        totals[one.facts.device].add(result, window)
+        totals[_identity(one)].add(result, window)
         energy = result.claimant_mj[: 2 * count].reshape(count, 2)
         bounds = call_bounds(result, scene.occupancy, calls=count, clock_error_ns=one.clock.bound_ns)
         run.calls.prefill_mj[rows] += energy[:, 0]

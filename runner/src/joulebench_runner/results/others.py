@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from joulebench_runner.attribution.ticks import TickFlag
 from joulebench_runner.journal.schema import Kind
+from joulebench_runner.results.arrow import ArrowColumn, pc
 from joulebench_runner.results.schema import ACTIONS, ENERGY, SERVER_METRICS
 from joulebench_runner.results.series import Series
 from joulebench_runner.results.stages import Span, stage_column
@@ -33,7 +33,7 @@ def _ticks(series: Series, spans: Sequence[Span], clock: WallClock) -> pa.Table:
         "sensor": facts.sensor,
         "kind": facts.sensor_kind,
     }
-    columns: dict[str, pa.Array] = {
+    columns: dict[str, ArrowColumn] = {
         **{name: pa.repeat(pa.scalar(value, pa.string()), count) for name, value in named.items()},
         "exporter": pa.array([series.exporters[place] for place in series.exporter_of.tolist()], pa.string()),
         "sequence": pa.array(series.sequence),

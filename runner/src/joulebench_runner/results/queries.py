@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from joulebench_api.contracts.energy import Method
-from joulebench_runner.attribution.arrays import Bools, Floats, Ints
+from joulebench_runner.attribution.arrays import Bools, Floats, Ints, as_bools, as_floats
 from joulebench_runner.attribution.buckets import Bucket
 from joulebench_runner.journal.schema import Kind
+from joulebench_runner.results.arrow import ArrowColumn, pc
 from joulebench_runner.results.asked import Asked
 from joulebench_runner.results.calls import CallTable
 from joulebench_runner.results.energy import CallEnergy
@@ -21,6 +21,7 @@ from joulebench_runner.results.tables import (
     nullable_ints,
     row_column,
     row_ints,
+    taken,
 )
 from joulebench_runner.results.turns import energy_arrays
 from joulebench_runner.results.wallclock import WallClock
@@ -35,10 +36,10 @@ def queries_table(
     journal: Journal, asked: Asked, calls: CallTable, energy: CallEnergy, *, method: Method, clock: WallClock
 ) -> pa.Table:
     """One row a question, in the order in which they were first begun."""
-    begins = journal.tables[Kind.QUERY_BEGIN].take(pa.array(asked.begin))
-    finishes = journal.tables[Kind.QUERY_FINISH].take(pa.array(asked.finish, mask=~asked.finished))
+    begins = taken(journal.tables[Kind.QUERY_BEGIN], asked.begin)
+    finishes = taken(journal.tables[Kind.QUERY_FINISH], asked.finish)
     error = pc.if_else(pa.array(asked.finished), _chunk(finishes["error"]), NOT_FINISHED)
-    columns: dict[str, pa.Array | pa.ChunkedArray] = {
+    columns: dict[str, ArrowColumn] = {
         **{name: begins[name] for name in _FROM_BEGIN},
         **{name: finishes[name] for name in _FROM_FINISH},
         "error": error,
@@ -51,7 +52,8 @@ def queries_table(
     return pa.table([pc.cast(columns[field.name], field.type) for field in QUERIES], schema=QUERIES)
 
 
-def _chunk(column: pa.ChunkedArray) -> pa.Array:
+def _chunk(column: ArrowColumn) -> ArrowColumn:
+    """One array of a column; `if_else` mixes no arrays with chunked ones."""
     combined = column.combine_chunks()
     return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
 
@@ -81,7 +83,7 @@ class _Group:
         return total
 
     def sum_floats(self, values: Floats) -> Floats:
-        return np.bincount(self.query, weights=values[self.rows], minlength=self.queries)
+        return as_floats(np.bincount(self.query, weights=values[self.rows], minlength=self.queries))
 
     def first(self) -> Ints:
         """int64[Q]: the first call's row of each question; -1 without one."""
@@ -97,17 +99,17 @@ class _Group:
     def all_have(self, which: Bools) -> Bools:
         """bool[Q]: there are calls, and each of them has it."""
         count = self.count()
-        return (count > 0) & (self.count(which) == count)
+        return as_bools((count > 0) & (self.count(which) == count))
 
 
-def _call_columns(queries: int, calls: CallTable) -> dict[str, pa.Array | pa.ChunkedArray]:
+def _call_columns(queries: int, calls: CallTable) -> dict[str, ArrowColumn]:
     turns, all_calls = _Group.of(calls.is_turn, calls, queries), _Group.of(~calls.is_judge, calls, queries)
     first, last = turns.first(), turns.last()
-    last_row = pa.array(last, mask=last < 0)
+    final = taken(calls.table, last)
     return {
         **{name: _token_sum(turns, values) for name, values in _tokens(calls).items()},
-        "finish_reason": calls.table["finish_reason"].take(last_row),
-        "server_pod": calls.table["server_pod"].take(last_row),
+        "finish_reason": final["finish_reason"],
+        "server_pod": final["server_pod"],
         "turns": pa.array(turns.count()),
         "calls": pa.array(all_calls.count()),
         "ttft_seconds": nullable_floats(_at(calls.seconds("first_content_ns", "intended_ns"), first)),
@@ -124,7 +126,7 @@ def _tokens(calls: CallTable) -> dict[str, Ints]:
     }
 
 
-def _token_sum(turns: _Group, values: Ints) -> pa.Array:
+def _token_sum(turns: _Group, values: Ints) -> ArrowColumn:
     return nullable_ints(turns.sum_ints(np.maximum(values, 0)), turns.all_have(values != UNKNOWN))
 
 
@@ -146,7 +148,7 @@ def _end_to_end_seconds(turns: _Group, calls: CallTable, first: Ints) -> Floats:
     return np.where(first >= 0, (end - start) / 1e9, np.nan)
 
 
-def _energy_columns(queries: int, calls: CallTable, energy: CallEnergy, method: Method) -> dict[str, pa.Array]:
+def _energy_columns(queries: int, calls: CallTable, energy: CallEnergy, method: Method) -> dict[str, ArrowColumn]:
     group = _Group.of(energy.seen & (calls.bucket == Bucket.QUERIES), calls, queries)
     everything = _Group.of(calls.bucket == Bucket.QUERIES, calls, queries)
     known = group.count() > 0

@@ -1,7 +1,7 @@
 """The Parquet files of a results folder: each column declared once, with its type, unit and meaning.
 
-The files are written with these schemas (descriptions and units are in the fields' metadata), and the reference page is made
-from them. In every column null means "not known", never 0.
+The files are written with these schemas (descriptions and units are in the fields' metadata), and the reference page is
+made from them. In every column null means "not known", never 0.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class Column:
     description: str
     unit: str | None = None
 
-    def field(self) -> pa.Field:
+    def field(self) -> "pa.Field[pa.DataType]":
         """As Arrow knows it."""
         metadata = {DESCRIPTION: self.description.encode()}
         return pa.field(self.name, self.type, metadata=metadata | ({UNIT: self.unit.encode()} if self.unit else {}))
@@ -65,7 +65,7 @@ _ENERGY = (
     Column(
         "energy_high_joules",
         NUMBER,
-        "Not more than this, likewise; null where ticks do not cover all of the time.",
+        "Not more than this; null without ticks for all of it.",
         JOULES,
     ),
     Column(
@@ -81,8 +81,8 @@ _TOKENS = (
 )
 
 QUERIES: Final = _schema(
-    "One row for each question of each epoch that was asked. Where a question was asked again after an interruption, the"
-    " latest attempt that finished counts.",
+    "One row for each question of each epoch that was asked. Where a question was asked again after an interruption,"
+    " the latest attempt that finished counts.",
     Column("query_id", TEXT, "Identity of the question: a hash of task, dataset revision, record and epoch."),
     Column("task", TEXT, "Name of the task."),
     Column("record_id", TEXT, "The dataset's id of the record."),
@@ -104,7 +104,7 @@ QUERIES: Final = _schema(
     Column(
         "turns",
         WHOLE,
-        "Successful model calls; the judge's are not counted here or in any time, token or joule of this row.",
+        "Successful model calls; no column counts the judge's.",
     ),
     Column("calls", WHOLE, "All model calls, failed ones and retries included."),
     Column(
@@ -116,8 +116,8 @@ QUERIES: Final = _schema(
     Column(
         "tpot_seconds",
         NUMBER,
-        "(Last - first content chunk) / (output tokens - 1), over all turns, weighted by tokens; null below two tokens or"
-        " without streaming.",
+        "(Last - first content chunk) / (output tokens - 1), over all turns, weighted by tokens; null below two tokens"
+        " or without streaming.",
         "seconds per token",
     ),
     Column("e2e_seconds", NUMBER, "From the first turn's intended send to the last turn's last byte.", SECONDS),
@@ -125,9 +125,9 @@ QUERIES: Final = _schema(
     Column(
         "energy_method",
         TEXT,
-        "How shared energy was split. `Mixed`: some calls reported no token counts and were split by `Equal`. The energy"
-        " columns are null for a question without a call on measured devices, and for one that never finished (that energy"
-        " is in `unattributed`).",
+        "How shared energy was split. `Mixed`: some calls reported no token counts and were split by `Equal`. The"
+        " energy columns are null for a question without a call on measured devices, and for one that never finished"
+        " (that energy is in `unattributed`).",
     ),
     Column("server_pod", TEXT, "The pod that served the last successful call."),
 )

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from joulebench_runner.attribution.arrays import Ints
+from joulebench_runner.attribution.arrays import Ints, as_ints
 from joulebench_runner.attribution.clocks import ClockOffset, Pings, clock_offset
 from joulebench_runner.attribution.ticks import TickFlag, Ticks
 from joulebench_runner.journal.schema import Kind
+from joulebench_runner.results.arrow import pc
 from joulebench_runner.results.tables import Journal, ints, row_column
 
 
@@ -35,8 +35,8 @@ class DeviceFacts:
 class Series:
     """All ticks of one device that one boot of the meter's machine saw.
 
-    `ticks.energy_mj` goes on where an exporter was restarted: its counter starts at 0 again, so the tick that joins the two
-    is marked as a reset (what was used between them is not known). `exporter_of`: int64[K] into `exporters`.
+    `ticks.energy_mj` goes on where an exporter was restarted: its counter starts at 0 again, so the tick that joins the
+    two is marked as a reset (what was used between them is not known). `exporter_of`: int64[K] into `exporters`.
     `raw_mj`: int64[K], as each exporter said it. `sequence`: int64[K].
     """
 
@@ -75,7 +75,7 @@ class _Stretch:
 def device_facts(journal: Journal) -> dict[tuple[str, str], DeviceFacts]:
     """By exporter and device; the latest row counts."""
     rows = journal.tables[Kind.DEVICE].to_pylist()
-    names = [name for name in DeviceFacts.__dataclass_fields__]
+    names = list(DeviceFacts.__dataclass_fields__)
     return {(row["exporter"], row["device"]): DeviceFacts(**{name: row[name] for name in names}) for row in rows}
 
 
@@ -87,14 +87,13 @@ def all_series(journal: Journal) -> SeriesResult:
         of_boot = table.filter(pc.equal(row_column(table, "boot_id"), boot))
         for device in pc.unique(of_boot["device"]).to_pylist():
             rows = of_boot.filter(pc.equal(of_boot["device"], device))
-            stretches = []
+            by_machine: dict[str, list[_Stretch]] = {}
             for stretch in _stretches(journal, rows, boot, facts):
                 if isinstance(stretch, str):
                     problems.append(f"{device}: {stretch}")
                 else:
-                    stretches.append(stretch)
-            if stretches:
-                found.append(_chain(facts[stretches[-1].exporter, device], boot, stretches))
+                    by_machine.setdefault(facts[stretch.exporter, device].boot_id, []).append(stretch)
+            found += [_chain(facts[parts[-1].exporter, device], boot, parts) for parts in by_machine.values()]
     return SeriesResult(found, problems)
 
 
@@ -119,7 +118,7 @@ def _stretches(
 
 
 def _flat(rows: pa.Table, name: str) -> Ints:
-    return pc.cast(pc.list_flatten(rows[name]), pa.int64()).to_numpy()
+    return as_ints(pc.cast(pc.list_flatten(rows[name]), pa.int64()).to_numpy())
 
 
 def _sequences(rows: pa.Table) -> Ints:
@@ -127,7 +126,7 @@ def _sequences(rows: pa.Table) -> Ints:
     counts = pc.list_value_length(rows["time_ns"]).to_numpy()
     firsts = np.cumsum(counts) - counts
     within = np.arange(int(counts.sum())) - np.repeat(firsts, counts)
-    return np.repeat(ints(rows, "first_sequence"), counts) + within
+    return as_ints(np.repeat(ints(rows, "first_sequence"), counts) + within)
 
 
 def _clock(journal: Journal, exporter: str, boot: str, *, same_boot: bool, times: Ints) -> ClockOffset | None:

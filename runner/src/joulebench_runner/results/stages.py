@@ -1,6 +1,8 @@
 """When the run was in which stage."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +10,7 @@ import pyarrow as pa
 from joulebench_api.contracts.meter import Stage
 from joulebench_runner.attribution.arrays import Ints
 from joulebench_runner.journal.schema import Kind
+from joulebench_runner.results.arrow import ArrowColumn
 from joulebench_runner.results.tables import Journal, codes, row_column, row_ints
 
 
@@ -32,7 +35,7 @@ class Span:
 def spans(journal: Journal) -> list[Span]:
     """All stages in order. A run that was resumed has some of them twice."""
     table = journal.tables[Kind.STAGE]
-    rows = zip(
+    rows: Iterable[tuple[Any, ...]] = zip(
         table["stage"].to_pylist(),
         table["event"].to_pylist(),
         row_column(table, "boot_id").to_pylist(),
@@ -64,7 +67,7 @@ def measured_windows(all_spans: list[Span]) -> list[Span]:
     return [span for span in all_spans if span.stage is Stage.RUN and span.end_ns > span.start_ns]
 
 
-def stage_column(all_spans: list[Span], boot_id: str, time_ns: Ints) -> pa.Array:
+def stage_column(all_spans: list[Span], boot_id: str, time_ns: Ints) -> ArrowColumn:
     """The stage at each time of one boot; null between stages."""
     names = np.full(len(time_ns), None, dtype=object)
     for span in all_spans:

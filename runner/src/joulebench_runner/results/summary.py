@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from joulebench_api.contracts.energy import Method, SensorKind
 from joulebench_api.contracts.meter import ResolvedTask
@@ -22,6 +21,7 @@ from joulebench_api.contracts.summary import (
 )
 from joulebench_runner.attribution.arrays import Floats
 from joulebench_runner.attribution.buckets import UNATTRIBUTED, Bucket, reason
+from joulebench_runner.results.arrow import pc
 from joulebench_runner.results.calls import CallTable
 from joulebench_runner.results.energy import DeviceTotals, RunEnergy
 from joulebench_runner.results.stages import Span
@@ -104,8 +104,8 @@ def energy_part(run: RunEnergy, queries: pa.Table, calls: CallTable, right: int,
         prefill_joules=float(run.calls.prefill_mj[mine].sum()) / 1000 if split else None,
         decode_joules=float(run.calls.decode_mj[mine].sum()) / 1000 if split else None,
         baseline_watts=run.baseline_watts,
-        mean_watts=_mean_watts(run),
-        coverage_percent=100 * min(device.coverage for device in run.devices),
+        mean_watts=run.mean_watts,
+        coverage_percent=100 * run.coverage,
         clock_error_seconds=None if run.clock_error_ns is None else run.clock_error_ns / 1e9,
         per_query=distribution(floats(queries, "energy_joules")),
         per_correct_joules=float(mj[Bucket.QUERIES]) / 1000 / right if right else None,
@@ -172,11 +172,6 @@ def _device(device: DeviceTotals, *, foreign_known: bool) -> DeviceEnergy:
         tick_period_seconds=None if device.period_ns is None else device.period_ns / 1e9,
         coverage_percent=100 * device.coverage,
     )
-
-
-def _mean_watts(run: RunEnergy) -> float | None:
-    watts = sum(device.watts for device in run.devices)
-    return None if np.isnan(watts) else watts
 
 
 def tokens(calls: CallTable) -> Tokens:

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from joulebench_runner.attribution.arrays import Bools, Floats, Ints
+from joulebench_runner.attribution.arrays import Bools, Floats, Ints, as_bools, as_floats, as_ints
 from joulebench_runner.journal.reader import JournalContents
 from joulebench_runner.journal.schema import Kind
+from joulebench_runner.results.arrow import ArrowColumn, pc
 
 UNKNOWN = -1
 """Stands for null in integer arrays of counts and times, which are never negative."""
@@ -62,7 +62,7 @@ class Codes:
     names: list[str]
 
 
-def codes(column: pa.ChunkedArray) -> Codes:
+def codes(column: ArrowColumn) -> Codes:
     """Dictionary-encode a column of texts."""
     encoded = pc.dictionary_encode(column).combine_chunks()
     if isinstance(encoded, pa.ChunkedArray):
@@ -70,63 +70,73 @@ def codes(column: pa.ChunkedArray) -> Codes:
     return Codes(_numpy(encoded.indices, pa.int64(), UNKNOWN), encoded.dictionary.to_pylist())
 
 
-def row_column(table: pa.Table, name: str) -> pa.ChunkedArray:
-    """`sequence`, `time_ns`, `instance_id` or `boot_id` of the row itself, where an event may have one of its own too."""
+def row_column(table: pa.Table, name: str) -> ArrowColumn:
+    """`sequence`, `time_ns`, `instance_id` or `boot_id` of the row itself; an event may have one of its own too."""
     own = f"row_{name}"
     return table[own if own in table.column_names else name]
 
 
 def row_ints(table: pa.Table, name: str) -> Ints:
     """The same as an int64 array."""
-    return _numpy(row_column(table, name), pa.int64(), UNKNOWN)
+    return as_ints(_numpy(row_column(table, name), pa.int64(), UNKNOWN))
 
 
 def ints(table: pa.Table, name: str) -> Ints:
     """An integer column; null becomes UNKNOWN."""
-    return _numpy(table[name], pa.int64(), UNKNOWN)
+    return as_ints(_numpy(table[name], pa.int64(), UNKNOWN))
 
 
 def floats(table: pa.Table, name: str) -> Floats:
     """A column of numbers; null becomes NaN."""
-    return _numpy(table[name], pa.float64(), float("nan"))
+    return as_floats(_numpy(table[name], pa.float64(), float("nan")))
+
+
+def truths(column: ArrowColumn) -> Bools:
+    """A column of booleans as an array; null becomes False."""
+    return as_bools(_numpy(column, pa.int64(), 0) == 1)
+
+
+def taken(table: pa.Table, rows: Ints) -> pa.Table:
+    """Some rows of a table; a row of nulls for -1."""
+    return table.take(pa.array(rows, pa.int64(), mask=rows < 0))
 
 
 def bools(table: pa.Table, name: str) -> Bools:
     """A column of booleans; null becomes False."""
-    return _numpy(table[name], pa.int64(), 0) == 1
+    return truths(table[name])
 
 
 def is_null(table: pa.Table, name: str) -> Bools:
     """Where a column is null."""
-    return _numpy(pc.is_null(table[name]), pa.int64(), 0) == 1
+    return truths(pc.is_null(table[name]))
 
 
 def equals(table: pa.Table, name: str, value: str) -> Bools:
     """Where a column of texts has a value."""
-    return _numpy(pc.equal(table[name], value), pa.int64(), 0) == 1
+    return truths(pc.equal(table[name], value))
 
 
-def nullable_ints(values: Ints, known: Bools) -> pa.Array:
+def nullable_ints(values: Ints, known: Bools) -> ArrowColumn:
     """Integers, null where not known."""
     return pa.array(values, pa.int64(), mask=~known)
 
 
-def nullable_floats(values: Floats) -> pa.Array:
+def nullable_floats(values: Floats) -> ArrowColumn:
     """Floats, null where NaN."""
     return pa.array(values, pa.float64(), mask=np.isnan(values))
 
 
-def pair_keys(table: pa.Table) -> pa.ChunkedArray:
+def pair_keys(table: pa.Table) -> ArrowColumn:
     """`query_id.attempt`, the identity of one attempt; null without a query."""
     return pc.binary_join_element_wise(table["query_id"], pc.cast(table["attempt"], pa.string()), ".")
 
 
-def index_of(keys: pa.ChunkedArray, among: pa.ChunkedArray) -> Ints:
+def index_of(keys: ArrowColumn, among: ArrowColumn) -> Ints:
     """int64[N]: where each key stands among others (the first of equals); -1 where it does not, or is null."""
     found = pc.index_in(keys, value_set=among.combine_chunks(), skip_nulls=True)
-    return _numpy(found, pa.int64(), UNKNOWN)
+    return as_ints(_numpy(found, pa.int64(), UNKNOWN))
 
 
-def _numpy(column: pa.ChunkedArray | pa.Array, kind: pa.DataType, null: float) -> Any:
+def _numpy(column: ArrowColumn, kind: pa.DataType, null: float) -> Any:
     filled = pc.fill_null(pc.cast(column, kind), null)
     return np.asarray(filled.to_numpy(zero_copy_only=False) if isinstance(filled, pa.Array) else filled.to_numpy())

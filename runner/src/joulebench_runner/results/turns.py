@@ -2,11 +2,11 @@
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from joulebench_api.contracts.energy import Method
 from joulebench_runner.attribution.arrays import Bools, Floats, Ints
 from joulebench_runner.attribution.buckets import Bucket
+from joulebench_runner.results.arrow import ArrowColumn, pc
 from joulebench_runner.results.calls import CallTable
 from joulebench_runner.results.energy import CallEnergy
 from joulebench_runner.results.schema import TURNS
@@ -27,7 +27,7 @@ def turns_table(calls: CallTable, energy: CallEnergy, *, method: Method, clock: 
     """One row a call, in the journal's order."""
     tokens = calls.output_tokens - 1
     per_token = np.where(tokens > 0, calls.decode_seconds / np.maximum(tokens, 1), np.nan)
-    made: dict[str, pa.Array] = {
+    made: dict[str, ArrowColumn] = {
         "started_at": clock.timestamps(row_column(calls.table, "instance_id"), calls.ints("intended_ns")),
         "tpot_seconds": nullable_floats(per_token),
         "content_chunks": pc.fill_null(pc.list_value_length(calls.table["content_chunk_ns"]), 0),
@@ -38,7 +38,7 @@ def turns_table(calls: CallTable, energy: CallEnergy, *, method: Method, clock: 
     return pa.table([pc.cast(column, kind) for column, kind in zip(columns, TURNS.types, strict=True)], schema=TURNS)
 
 
-def _energy_columns(calls: CallTable, energy: CallEnergy, method: Method) -> dict[str, pa.Array]:
+def _energy_columns(calls: CallTable, energy: CallEnergy, method: Method) -> dict[str, ArrowColumn]:
     names = np.array([bucket.name.lower() for bucket in Bucket], dtype=object)
     methods = np.where(energy.fallback, Method.EQUAL.value, method.value)
     return {
@@ -67,10 +67,10 @@ def energy_arrays(
     known: Bools,
     bounded: Bools,
     split: Bools,
-) -> dict[str, pa.Array]:
+) -> dict[str, ArrowColumn]:
     """The energy columns that queries and turns have in common."""
 
-    def joules(millijoules: Floats | Ints, where: Bools) -> pa.Array:
+    def joules(millijoules: Floats | Ints, where: Bools) -> ArrowColumn:
         return nullable_floats(np.where(where, millijoules / 1000.0, np.nan))
 
     return {

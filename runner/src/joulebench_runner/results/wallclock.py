@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from joulebench_runner.attribution.arrays import Ints
+from joulebench_runner.results.arrow import ArrowColumn
 from joulebench_runner.results.tables import UNKNOWN, ClockPair, codes
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -30,7 +31,7 @@ class WallClock:
         at = np.maximum(np.searchsorted(pairs[:, 0], monotonic_ns, "right") - 1, 0)
         return np.where(monotonic_ns == UNKNOWN, UNKNOWN, pairs[at, 1] + monotonic_ns - pairs[at, 0])
 
-    def timestamps(self, instances: pa.ChunkedArray, monotonic_ns: Ints) -> pa.Array:
+    def timestamps(self, instances: ArrowColumn, monotonic_ns: Ints) -> ArrowColumn:
         """A column of UTC timestamps."""
         encoded = codes(instances)
         realtime = np.full(len(monotonic_ns), UNKNOWN, dtype=np.int64)

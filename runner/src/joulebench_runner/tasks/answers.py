@@ -7,11 +7,16 @@ import re
 from collections.abc import Iterable
 from decimal import Decimal
 
+# fmt: off
 _UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS = dict(zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True))
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)
+# fmt: on
+_TENS = {
+    word: 10 * tens
+    for tens, word in enumerate(("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"), start=2)
+}
 _WORD_VALUES = {word: value for value, word in enumerate(_UNITS)} | _TENS
 
 _NUMBER = re.compile(
@@ -22,7 +27,7 @@ _NUMBER_WORD = re.compile(
 )
 _MARKUP = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)|\\(?:text|mathrm|textbf|mathbf)\b|\\[()\[\]]")
 _STATEMENT = re.compile(r"\banswer(?:\s+is\b\s*:?|\s*[:=])\s*(?P<rest>[^\n]+)", re.IGNORECASE)
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 
 
 def without_reasoning(text: str) -> str | None:
@@ -41,9 +46,7 @@ def without_markup(text: str) -> str:
 
 def numbers(text: str) -> list[Decimal]:
     """All numbers written in digits, in order; `1,234`, `$5`, `40%`, `-3`, `7:00` are 1234, 5, 40, -3, 7."""
-    return [
-        Decimal((match["sign"] or "") + match["digits"].replace(",", "")) for match in _NUMBER.finditer(text)
-    ]
+    return [Decimal((match["sign"] or "") + match["digits"].replace(",", "")) for match in _NUMBER.finditer(text)]
 
 
 def number_words(text: str) -> list[Decimal]:
@@ -91,18 +94,18 @@ def words(text: str) -> list[str]:
 
 
 def normal_word(word: str) -> str:
-    """Lower case, without possessive, in the singular by rule of thumb (the same rule on both sides of a comparison)."""
-    lower = re.sub(r"['’]s$|['’]$", "", word.strip().lower())
-    if lower.endswith("ies") and len(lower) > 4:
-        return lower[:-3] + "y"
-    if lower.endswith(("sses", "xes", "zes", "ches", "shes")):
-        return lower[:-2]
-    if lower.endswith("s") and not lower.endswith("ss") and len(lower) > 3:
-        return lower[:-1]
-    return lower
+    """Lower case, without possessive."""
+    return re.sub(r"['\u2019]s$|['\u2019]$", "", word.strip().lower())
+
+
+def _singulars(word: str) -> tuple[str, ...]:
+    """The word, and what it could be the plural of."""
+    endings = (("ies", "y"), ("es", ""), ("s", ""))
+    return (word, *(word.removesuffix(end) + instead for end, instead in endings if word.endswith(end)))
 
 
 def mentioned(text: str, choices: Iterable[str]) -> list[str]:
-    """Which of the (single-word) choices a text mentions, in the order of their first mention, each once."""
+    """Which of the (single-word) choices a text mentions, also in the plural, in order of first mention, each once."""
     wanted = {normal_word(choice): choice for choice in choices}
-    return list(dict.fromkeys(wanted[word] for word in words(text) if word in wanted))
+    forms = (next((form for form in _singulars(word) if form in wanted), None) for word in words(text))
+    return list(dict.fromkeys(wanted[form] for form in forms if form is not None))

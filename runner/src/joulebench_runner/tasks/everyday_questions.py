@@ -24,6 +24,9 @@ _COUNTABLE: Final = ("apple", "pen", "coin", "shell", "stamp", "button", "marble
 _ITEMS: Final = ("key", "book", "phone", "cup", "ball", "hat", "spoon", "map", "ring", "letter")
 _PLACES: Final = ("kitchen", "garden", "garage", "bedroom", "cellar", "office", "hall", "attic")
 _FOODS: Final = ("soup", "rice", "bread", "cheese", "salad", "pizza", "cake", "fish", "pasta", "honey")
+_JOBS: Final = ("baker", "farmer", "teacher", "doctor", "pilot", "painter", "singer", "tailor", "plumber", "judge")
+_TOWNS: Final = ("Albora", "Brinfeld", "Corvane", "Dunholt", "Elmsea", "Farrow", "Glenmoor", "Hartwick", "Ivelle")
+"""Made up."""
 _ANIMALS: Final = ("dog", "cat", "horse", "rabbit", "goat", "hamster", "parrot", "turtle")
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _CATEGORIES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -209,6 +212,30 @@ def price_of(random: Random, level: int) -> Question:
     return _number("price_of", level, f"{facts} How many euros does the {things[asked]} cost?", prices[asked])
 
 
+def what_job(random: Random, level: int) -> Question:
+    """What does somebody work as?"""
+    names, jobs = _some(random, _NAMES, _FACTS[level]), _some(random, _JOBS, _FACTS[level])
+    asked = random.randrange(len(names))
+    facts = " ".join(f"{name} works as a {job}." for name, job in zip(names, jobs, strict=True))
+    return _word("what_job", level, f"{facts} What is {names[asked]}'s job?", jobs[asked], _JOBS)
+
+
+def travels_to(random: Random, level: int) -> Question:
+    """Which town does somebody travel to?"""
+    names, towns = _some(random, _NAMES, _FACTS[level]), _some(random, _TOWNS, _FACTS[level])
+    asked = random.randrange(len(names))
+    facts = " ".join(f"{name} travels to {town}." for name, town in zip(names, towns, strict=True))
+    return _word("travels_to", level, f"{facts} To which town does {names[asked]} travel?", towns[asked], _TOWNS)
+
+
+def door_code(random: Random, level: int) -> Question:
+    """Which code opens the door?"""
+    places = _some(random, _PLACES, _FACTS[level])
+    codes, asked = random.sample(range(100, 1000), len(places)), random.randrange(len(places))
+    facts = " ".join(f"The code of the {place} door is {code}." for place, code in zip(places, codes, strict=True))
+    return _number("door_code", level, f"{facts} What is the code of the {places[asked]} door?", codes[asked])
+
+
 def oldest(random: Random, level: int) -> Question:
     """Who is the oldest?"""
     names = _some(random, _NAMES, _CANDIDATES[level])
@@ -259,11 +286,14 @@ TEMPLATES: Final[tuple[Template, ...]] = (
     how_old,
     what_eaten,
     price_of,
+    what_job,
     which_colour,
+    travels_to,
     count_items,
     stated_fact,
     plain_sum,
     where_is,
+    door_code,
     subtract,
     oldest,
     larger_number,

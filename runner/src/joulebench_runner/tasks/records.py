@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import Literal
 
 from pydantic import JsonValue
@@ -15,6 +16,11 @@ RECORD_ID_LENGTH = 16
 def content_id(*parts: str) -> str:
     """A record id made from what is asked (and answered): the same wherever and in whatever order it is loaded."""
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:RECORD_ID_LENGTH]
+
+
+def seeded(*parts: object) -> Random:
+    """A random generator that depends on its parts alone."""
+    return Random(":".join(map(str, parts)))  # noqa: S311  # questions, not secrets
 
 
 @dataclass(frozen=True, kw_only=True)

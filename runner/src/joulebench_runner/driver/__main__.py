@@ -1,0 +1,36 @@
+"""`python -m joulebench_runner.driver --settings FILE [--exit-with-stdin]`: the driver's process."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+from joulebench_runner.config import DriverSettings
+from joulebench_runner.driver.environment import driver_environment
+from joulebench_runner.processes import die_with_parent
+
+
+def main() -> int:
+    """Read the settings, run the driver, return its exit code."""
+    parser = argparse.ArgumentParser(prog="joulebench-driver", description="Asks the questions of one run.")
+    parser.add_argument("--settings", type=Path, required=True, help="DriverSettings as JSON")
+    parser.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
+    arguments = parser.parse_args()
+    if arguments.exit_with_stdin:
+        die_with_parent(watch_stdin=True)
+    settings = DriverSettings.read(arguments.settings)
+    environment = driver_environment(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    # Imported only now: libraries read the environment when they are imported.
+    from joulebench_runner.driver.app import drive  # noqa: PLC0415
+
+    return int(asyncio.run(drive(settings)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

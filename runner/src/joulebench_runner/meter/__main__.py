@@ -1,0 +1,103 @@
+"""`python -m joulebench_runner.meter --settings FILE`: the meter's process, from start to written results."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from joulebench_api.contracts.meter import Finalise
+from joulebench_runner.config import EnergySettings, MeterSettings
+from joulebench_runner.errors import BadInputError, ExitCode, RunnerError
+from joulebench_runner.meter.app import Meter, Outcome
+from joulebench_runner.processes import die_with_parent
+
+if TYPE_CHECKING:  # its many models take time to build, which the start has not
+    from joulebench_api.contracts.summary import Summary
+
+_EXIT_CODES: Final[dict[Outcome, ExitCode]] = {
+    "completed": ExitCode.DONE,
+    "failed": ExitCode.FAILED,
+    "error-limit": ExitCode.REQUIREMENT_NOT_MET,
+    "interrupted": ExitCode.INTERRUPTED,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the meter; its exit code is the run's verdict."""
+    options = _parser().parse_args(arguments)
+    die_with_parent(watch_stdin=options.exit_with_stdin)
+    try:
+        return asyncio.run(_run(_read(options.settings)))
+    except RunnerError as error:
+        print(f"joulebench meter: {error.message}", file=sys.stderr)  # noqa: T201 - a process's last words
+        if error.remedy:
+            print(f"  {error.remedy}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+
+
+def verdict(outcome: Outcome, *, energy: EnergySettings, summary: "Summary") -> ExitCode:
+    """The exit code: that of the outcome, unless a completed run lacks the energy that was required."""
+    code = _EXIT_CODES[outcome]
+    if code is ExitCode.DONE and energy.policy == "Required" and not _is_measured(energy, summary):
+        return ExitCode.REQUIREMENT_NOT_MET
+    return code
+
+
+def _is_measured(energy: EnergySettings, summary: "Summary") -> bool:
+    coverage = summary.energy.coverage_percent
+    return summary.energy.total_joules is not None and coverage is not None and coverage >= energy.min_coverage_percent
+
+
+async def _run(settings: MeterSettings) -> ExitCode:
+    meter = Meter(settings, environ=os.environ)
+    try:
+        _interrupt_on_signals(meter)
+        await meter.start()
+        ending = await meter.ended()
+        await meter.stop_measuring()
+        summary = await asyncio.to_thread(_export, settings, ending)
+    finally:
+        await meter.close()
+    return verdict(ending.outcome, energy=settings.energy, summary=summary)
+
+
+def _export(settings: MeterSettings, ending: Finalise) -> "Summary":
+    # Imported when it is needed: attribution and its libraries would slow the start.
+    from joulebench_runner.results import export  # noqa: PLC0415
+
+    return export(settings, outcome=ending.outcome, message=ending.message)
+
+
+def _interrupt_on_signals(meter: Meter) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        ending = Finalise(outcome="interrupted", message=f"stopped by {number.name}")
+        loop.add_signal_handler(number, meter.finalise, ending)
+
+
+def _read(path: Path) -> MeterSettings:
+    try:
+        return MeterSettings.read(path)
+    except OSError as error:
+        raise BadInputError(f"cannot read the meter's settings: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BadInputError(f"{path}: {field}: {first['msg']}") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m joulebench_runner.meter", description=__doc__)
+    parser.add_argument("--settings", type=Path, required=True, help="the meter's settings (JSON)")
+    parser.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""The meter put together: what runs from its start until nothing more comes. `__main__` starts and ends it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from joulebench_api.contracts.meter import DriverDone, Finalise, MeterStatus, Stage, StageEvent
+from joulebench_runner.config import MeterSettings, Upstream
+from joulebench_runner.errors import JournalError, RunnerError
+from joulebench_runner.journal.reader import read
+from joulebench_runner.journal.schema import Kind
+from joulebench_runner.journal.writer import Journal
+from joulebench_runner.meter import status
+from joulebench_runner.meter.client import AiohttpClient
+from joulebench_runner.meter.control import Control
+from joulebench_runner.meter.energy import Energy
+from joulebench_runner.meter.exporter import GrpcExporter
+from joulebench_runner.meter.http import serve_tcp, serve_unix
+from joulebench_runner.meter.prior import prior_of
+from joulebench_runner.meter.proxy import Proxy
+from joulebench_runner.meter.readiness import wait_ready
+from joulebench_runner.meter.scrape import Scraper
+from joulebench_runner.meter.state import MeterState
+from joulebench_runner.meter.upstream import UpstreamServer
+
+JOURNAL_FOLDER: Final = "journal"
+LAST_TICKS_SECONDS: Final = 2.0
+"""How long the meter waits for ticks past the end of the measured window."""
+
+Outcome = Literal["completed", "failed", "error-limit", "interrupted"]
+
+
+class Meter:
+    """One meter. Create it inside the event loop, `start()`, wait for `ended()`, then `stop()`."""
+
+    def __init__(self, settings: MeterSettings, *, environ: Mapping[str, str]) -> None:
+        """Opens the journal and reads what lies in it. Raises RunnerError for settings that cannot work."""
+        folder = settings.run_dir / JOURNAL_FOLDER
+        prior = prior_of(read(folder))
+        self.settings = settings
+        self.journal = Journal(
+            folder, run_id=settings.run_id, run_name=settings.run_name, instance_id=secrets.token_hex(8)
+        )
+        self.state = MeterState(
+            run_id=settings.run_id,
+            aliases=[upstream.alias for upstream in settings.upstreams],
+            prior=prior,
+            on_finding=self._note_finding,
+        )
+        self.energy = Energy(settings.energy, connect=GrpcExporter.connect, journal=self.journal)
+        self._client = AiohttpClient()
+        self._servers = {
+            upstream.alias: UpstreamServer(
+                upstream, client=self._client, journal=self.journal, state=self.state, environ=environ
+            )
+            for upstream in settings.upstreams
+        }
+        self._ending: asyncio.Future[Finalise] = asyncio.get_running_loop().create_future()
+        self._ready: dict[str, asyncio.Task[None]] = {}
+        self._background: list[asyncio.Task[None]] = []
+        self._cleanup = contextlib.AsyncExitStack()
+        self._proxy_stack = contextlib.AsyncExitStack()
+
+    async def start(self) -> None:
+        """Listen everywhere, write the ready file, then begin to follow servers and exporters."""
+        settings = self.settings
+        self._enter(Stage.STARTUP)
+        control = Control(
+            journal=self.journal, state=self.state, run=self, ready=self._all_ready, energy=self.energy.state
+        )
+        proxy = Proxy(self._servers, client=self._client).application()
+        read_only = status.application(self.state, status=self.status)
+        proxy_runner, proxy_url = await serve_tcp(
+            proxy, host=settings.proxy_host, port=settings.proxy_port, name="proxy"
+        )
+        self._proxy_stack.push_async_callback(proxy_runner.cleanup)
+        status_runner, status_url = await serve_tcp(
+            read_only, host=settings.status_host, port=settings.status_port, name="status page"
+        )
+        self._cleanup.push_async_callback(status_runner.cleanup)
+        self._ready = {
+            alias: asyncio.create_task(self._become_ready(server), name=f"ready {alias}")
+            for alias, server in self._servers.items()
+        }
+        control_runner = await serve_unix(control.application(), path=settings.control_socket)
+        self._cleanup.push_async_callback(control_runner.cleanup)
+        _write_atomically(settings.ready_file, {"proxy_url": proxy_url, "status_url": status_url})
+        self._follow()
+
+    async def ended(self) -> Finalise:
+        """Wait until nothing more comes. Raises JournalError if the journal cannot be written any more."""
+        failed = asyncio.create_task(self.journal.failed.wait())
+        try:
+            await asyncio.wait(list[asyncio.Future[Any]]([self._ending, failed]), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            failed.cancel()
+        if self.journal.error is not None:
+            raise self.journal.error
+        return self._ending.result()
+
+    async def stop_measuring(self) -> None:
+        """Take no more calls, wait for the last ticks, stop following, close the journal. `/status` goes on."""
+        await self._proxy_stack.aclose()
+        self._leave_stage()
+        end_ns = self.state.run_ended_ns
+        if end_ns is not None and not await self.energy.wait_past(end_ns, timeout_seconds=LAST_TICKS_SECONDS):
+            self._note("energy", "last ticks", "no tick came past the end of the measured window in time")
+        await _cancelled([*self._background, *self._ready.values()])
+        self._enter(Stage.EXPORT)
+        await self._client.close()
+        await self.journal.close()
+
+    async def close(self) -> None:
+        """Stop everything that is left; safe to call at any point."""
+        await _cancelled([*self._background, *self._ready.values()])
+        await self._proxy_stack.aclose()
+        await self._cleanup.aclose()
+        await self._client.close()
+        with contextlib.suppress(JournalError):  # whoever waited for the journal was told
+            await self.journal.close()
+        self.settings.control_socket.unlink(missing_ok=True)
+
+    def status(self) -> MeterStatus:
+        """What others may see."""
+        return self.state.status(self.energy.state())
+
+    def driver_done(self, done: DriverDone) -> None:
+        """See control.Run."""
+        if self.settings.finalise_on == "driver-done":
+            self.finalise(Finalise(outcome=done.outcome, message=done.message, remedy=done.remedy))
+
+    def finalise(self, finalise: Finalise) -> None:
+        """See control.Run. The first one counts."""
+        if not self._ending.done():
+            self._ending.set_result(finalise)
+
+    def on_stage(self, event: StageEvent) -> None:
+        """See control.Run."""
+        if event.stage is Stage.RUN and event.event == "start":
+            self.energy.mark_run()
+
+    async def _all_ready(self) -> None:
+        for task in self._ready.values():
+            await asyncio.shield(task)
+
+    async def _become_ready(self, server: UpstreamServer) -> None:
+        upstream = server.settings
+        try:
+            for note in await wait_ready(upstream, client=self._client, key=server.key):
+                self.state.find(upstream.alias, note)
+        except RunnerError as error:
+            self.state.on_server(upstream.alias, "failed", message=error.message)
+            raise
+        self.state.on_server(upstream.alias, "ready")
+
+    def _follow(self) -> None:
+        self._background = [asyncio.create_task(self.energy.run(), name="energy")]
+        self._background += [asyncio.create_task(scraper.run(), name="scrape") for scraper in self._scrapers()]
+        for task in self._background:
+            task.add_done_callback(_report_crash)
+
+    def _scrapers(self) -> Sequence[Scraper]:
+        """One for each replica that has metrics; two aliases of one server are one replica."""
+        found: dict[tuple[str, str], tuple[Upstream, str]] = {}
+        for upstream in self.settings.upstreams:
+            if upstream.metrics_path is not None:
+                for url in upstream.base_urls:
+                    found.setdefault((url, upstream.metrics_path), (upstream, url))
+        return [
+            Scraper(
+                upstream,
+                base_url=url,
+                client=self._client,
+                journal=self.journal,
+                in_flight=self.state.in_flight,
+                key=self._servers[upstream.alias].key,
+                interval_seconds=self.settings.scrape_interval_seconds,
+            )
+            for upstream, url in found.values()
+        ]
+
+    def _enter(self, stage: Stage) -> None:
+        self._stage_event(StageEvent(stage=stage, event="start"))
+
+    def _leave_stage(self) -> None:
+        """A stage that its driver could not leave ends here: no more questions can come."""
+        if self.state.stage_open:
+            self._stage_event(StageEvent(stage=self.state.stage, event="end"))
+
+    def _stage_event(self, event: StageEvent) -> None:
+        self.state.on_stage(event)
+        self.journal.append(Kind.STAGE, stage=event.stage.value, event=event.event)
+
+    def _note_finding(self, alias: str, message: str) -> None:
+        self._note("server", alias, message)
+
+    def _note(self, topic: str, subject: str, message: str) -> None:
+        self.journal.append(Kind.NOTE, topic=topic, subject=subject, message=message)
+
+
+def _write_atomically(path: Path, content: Mapping[str, str]) -> None:
+    """Whoever sees the file sees all of it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(content) + "\n")
+    draft.replace(path)
+
+
+def _report_crash(task: asyncio.Task[None]) -> None:
+    """What follows servers and exporters never ends by itself; if it does, that is a defect to be seen in the log."""
+    if not task.cancelled() and task.exception() is not None:
+        context = {"message": f"the meter's task {task.get_name()!r} died", "exception": task.exception()}
+        task.get_loop().call_exception_handler(context)
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

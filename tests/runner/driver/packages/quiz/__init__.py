@@ -1,0 +1,78 @@
+"""A small inspect-ai package, as somebody else might have written it."""
+
+from inspect_ai import Task, task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import ChatMessageUser, GenerateConfig, get_model
+from inspect_ai.scorer import Score, Scorer, Target, accuracy, scorer
+from inspect_ai.solver import Generate, Solver, TaskState, chain_of_thought, generate, solver
+
+QUESTIONS = (
+    Sample(id="letter-c", input="Say C", target="C"),
+    Sample(id="letter-p", input=[ChatMessageUser(content="Say P")], target="P", metadata={"category": "letters"}),
+    Sample(id="half", input="Say half", target="half"),
+    Sample(id="crash", input="Say crash", target="crash"),
+    Sample(id="judge", input="Say judge", target="judge"),
+    Sample(id="many", input="Say many", target="many"),
+    Sample(id="raise", input="Say raise", target="raise"),
+)
+
+
+@scorer(metrics=[accuracy()])
+def strict() -> Scorer:
+    """Scores by what the sample is for."""
+
+    async def score(state: TaskState, target: Target) -> Score | None:
+        match target.text:
+            case "crash":
+                raise ValueError("the scorer tripped")
+            case "half":
+                return Score(value=0.5, explanation="half right")
+            case "many":
+                return Score(value={"a": 1, "b": 0})
+            case "judge":
+                verdict = await get_model(role="grader").generate("Is it right?")
+                return Score(value=verdict.completion)
+            case _:
+                return Score(value="C" if state.output.completion == target.text else "I")
+
+    return score
+
+
+@solver
+def two_turns() -> Solver:
+    """Asks, then asks again."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        if state.target.text == "raise":
+            raise RuntimeError("the solver tripped")
+        state = await generate(state)
+        state.messages.append(ChatMessageUser(content="Sure?"))
+        return await generate(state)
+
+    return solve
+
+
+@task
+def letters(wanted: str = "C") -> Task:
+    """A task with a setup, two turns and a scorer of its own."""
+    samples = [sample for sample in QUESTIONS if wanted in {"all", sample.target}]
+    return Task(
+        dataset=MemoryDataset(samples),
+        setup=chain_of_thought("{prompt} Think."),
+        solver=two_turns(),
+        scorer=strict(),
+        config=GenerateConfig(temperature=0.25),
+        epochs=3,
+    )
+
+
+@task
+def without_ids() -> Task:
+    """A task whose samples have no ids, and that is not scored."""
+    return Task(dataset=[Sample(input="one"), Sample(input="two")], solver=generate())
+
+
+@task
+def empty_cache() -> Task:
+    """A task whose data set is not there."""
+    raise FileNotFoundError("no such data set in the cache")
