@@ -45,8 +45,8 @@ class ScriptedServer:
 
     @property
     def questions(self) -> list[str]:
-        """The user texts of all requests so far, without the readiness probe (which asks for one token)."""
-        return [body["messages"][-1]["content"] for body in self.requests if body.get("max_tokens") != 1]
+        """The user texts of all questions so far, without the readiness probe."""
+        return [body["messages"][-1]["content"] for body in self.requests if body.get("stream")]
 
 
 async def stream_text(request: web.Request, text: str, *, usage: bool = True) -> web.StreamResponse:
@@ -74,8 +74,10 @@ def application(server: ScriptedServer) -> web.Application:
     async def chat(request: web.Request) -> web.StreamResponse:
         body = await request.json()
         server.requests.append(body)
-        if body.get("max_tokens") == 1:
-            return await stream_text(request, "ok")
+        if not body.get("stream"):
+            # The readiness probe; questions are always streamed.
+            message = {"role": "assistant", "content": "ok"}
+            return web.json_response({"choices": [{"index": 0, "message": message, "finish_reason": "length"}]})
         return await server.answer(request, body)
 
     async def models(_: web.Request) -> web.Response:
@@ -85,6 +87,19 @@ def application(server: ScriptedServer) -> web.Application:
     app.router.add_post("/v1/chat/completions", chat)
     app.router.add_get("/v1/models", models)
     return app
+
+
+@pytest.fixture
+def answer_with() -> Callable[[str], Handler]:
+    """A handler that always gives the same well-formed answer."""
+
+    def handler(text: str) -> Handler:
+        async def answer(request: web.Request, _: dict[str, Any]) -> web.StreamResponse:
+            return await stream_text(request, text)
+
+        return answer
+
+    return handler
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import importlib.util
 import json
-import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 
 from joulebench_api.contracts.summary import Summary
 from joulebench_runner.journal.reader import read
+from joulebench_runner.journal.schema import Kind
 
 pytestmark = [
     pytest.mark.model,
@@ -69,7 +70,7 @@ def test_every_answer_has_its_score_its_time_and_its_joules(
     assert list((run.folder / "logs").glob("*.eval"))
     assert read(run.folder / "journal").problems == []
     provenance = json.loads((run.folder / "provenance.json").read_text())
-    assert provenance["servers"]["model"]["model_file"]["sha256"]
+    assert provenance["model_files"]["model"]["sha256"]
 
 
 def _identity_holds(energy: dict[str, Any]) -> None:
@@ -82,7 +83,7 @@ def _identity_holds(energy: dict[str, Any]) -> None:
 @pytest.fixture
 def started(benchmark: Callable[..., Path], tmp_path: Path) -> Any:
     """A run that is asking questions; killed at the end if it is still there."""
-    command = Path(os.sys.executable).parent / "joulebench"  # type: ignore[attr-defined]
+    command = Path(sys.executable).parent / "joulebench"
     file = benchmark(EMBEDDED, task={"name": "everyday", "limit": 400})
     process = subprocess.Popen(
         [command, "run", file, "--out", tmp_path / "out", "--sensor", "modelled"],
@@ -90,10 +91,12 @@ def started(benchmark: Callable[..., Path], tmp_path: Path) -> Any:
         stderr=subprocess.PIPE,
         text=True,
     )
-    family = _wait_until(lambda: _asking(process, tmp_path / "out"))
-    yield process, family, tmp_path / "out"
-    process.kill()
-    process.communicate()
+    try:
+        family = _wait_until(lambda: _asking(process, tmp_path / "out"))
+        yield process, family, tmp_path / "out"
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def _asking(process: "subprocess.Popen[str]", folder: Path) -> list[psutil.Process] | None:
@@ -101,7 +104,7 @@ def _asking(process: "subprocess.Popen[str]", folder: Path) -> list[psutil.Proce
     assert process.poll() is None, process.communicate()
     if not any((folder / "journal").glob("*")):
         return None
-    if read(folder / "journal").table("query_finish").num_rows == 0:
+    if read(folder / "journal").table(Kind.QUERY_FINISH).num_rows == 0:
         return None
     return psutil.Process(process.pid).children(recursive=True)
 

@@ -70,8 +70,9 @@ class FakeMeter:
     not_ready: str | None = None
     refuses: str | None = None
     """A kind of message that is answered with an error."""
-    on_stage: dict[str, Callable[[], None]] = field(default_factory=dict)
-    """What to do when a stage begins."""
+    dies_in: str | None = None
+    """The stage in which it stops answering."""
+    dead: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def note(self, kind: str, body: dict[str, Any], path: str = "") -> None:
@@ -100,14 +101,16 @@ class FakeMeter:
             return web.json_response({"message": f"{kind} refused"}, status=400)
         body = json.loads(await request.read())
         self.note(kind, body)
-        if kind == "stage" and body["event"] == "start" and body["stage"] in self.on_stage:
-            self.on_stage[body["stage"]]()
+        self.dead |= kind == "stage" and body["stage"] == self.dies_in
         if kind == "plan":
             reply = PlanReply(finished=self.finished, attempts=self.attempts)
             return web.json_response(reply.model_dump(mode="json"))
         return web.json_response({})
 
-    async def _status(self, _request: web.Request) -> web.Response:
+    async def _status(self, request: web.Request) -> web.Response:
+        if self.dead:
+            assert request.transport is not None
+            request.transport.close()
         return web.json_response(
             {
                 "run_id": "r",

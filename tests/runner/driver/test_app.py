@@ -1,5 +1,6 @@
 """The driver's course where inspect-ai is not needed, in this process, against the scripted meter."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -79,9 +80,10 @@ async def test_a_meter_that_dies_while_nothing_is_said_to_it_ends_the_driver(
     driver: Any, meter: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "_WATCH_SECONDS", 0.01)
-    meter.on_stage["baseline"] = lambda: (driver.folder / "control.sock").unlink()
+    meter.dies_in = "baseline"
     settings = prepared(driver, TaskSettings(name="everyday"), baseline_seconds=600.0)
-    assert await app.drive(settings) == ExitCode.INFRASTRUCTURE
+    async with asyncio.timeout(20):
+        assert await app.drive(settings) == ExitCode.INFRASTRUCTURE
     assert not meter.paths()
 
 

@@ -27,18 +27,11 @@ def load_file(path: Path, *, overrides: Sequence[str]) -> Loaded:
     except OSError as error:
         raise BadInputError(f"cannot read {path}: {error.strerror}", remedy="check the file's name") from error
     except ApiError as error:
-        raise BadInputError(str(error)) from error
+        raise BadInputError(error.message, remedy=error.remedy) from error
 
 
 def plan_run(loaded: Loaded, *, run_dir: Path, socket_dir: Path, options: LocalOptions) -> LocalPlan:
     """Decide everything that a local run needs. Raises BadInputError; starts and writes nothing."""
-    try:
-        return _plan(loaded, run_dir=run_dir, socket_dir=socket_dir, options=options)
-    except ApiError as error:
-        raise BadInputError(str(error)) from error
-
-
-def _plan(loaded: Loaded, *, run_dir: Path, socket_dir: Path, options: LocalOptions) -> LocalPlan:
     run = resolve(loaded.run)
     spec = run.spec
     refuse_unavailable(spec)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from joulebench_api.contracts.identity import JUDGE_ALIAS, MODEL_ALIAS
 from joulebench_api.engines.presets import Preset, find_preset
 from joulebench_api.engines.registry import builder, engine_of
+from joulebench_api.errors import ApiError
 from joulebench_api.loading import Loaded, server_spec
 from joulebench_api.secrets import environment_name
 from joulebench_api.v1alpha1 import BenchmarkRunSpec, External, ModelServerSpec, ServerSource
@@ -61,8 +62,12 @@ def _serving(loaded: Loaded, source: ServerSource, alias: str, *, spec: Benchmar
     if isinstance(found, External):
         return external(found, alias=alias, role=role, path=f"{path}.external", ready_seconds=seconds)
     ready = min(seconds, found.startup_timeout.seconds)
-    where = f"{path}.template.spec" if source.template is not None else "ModelServer.spec"
-    return owned(found, alias=alias, role=role, path=where, ready_seconds=ready)
+    where = f"{path}.template.spec" if source.template is not None else "ModelServer spec"
+    try:
+        return owned(found, alias=alias, role=role, path=where, ready_seconds=ready)
+    except ApiError as error:
+        # The vocabulary knows a ModelServer's fields, not where in the file it stands.
+        raise BadInputError(f"{where}{error.message.removeprefix('spec')}", remedy=error.remedy) from error
 
 
 def owned(spec: ModelServerSpec, *, alias: str, role: str, path: str, ready_seconds: float) -> Serving:

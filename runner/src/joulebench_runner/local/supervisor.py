@@ -42,6 +42,7 @@ class Supervisor:
     def __init__(self, plan: LocalPlan, *, on_status: Callable[[MeterStatus], None]) -> None:
         self._plan = plan
         self._on_status = on_status
+        self._status: MeterStatus | None = None
         self._children: dict[str, Child] = {}
         self._interrupted = asyncio.Event()
         self._control = ControlClient(plan.meter_settings.control_socket)
@@ -123,8 +124,17 @@ class Supervisor:
         path = self._plan.driver_settings.outcome_file
         if path is not None and path.exists():
             words = json.loads(path.read_bytes())
-            return words["message"] or f"the driver {driver.ending()}", words.get("remedy")
+            message = words["message"] or f"the driver {driver.ending()}"
+            return message + self._server_words(), words.get("remedy")
         return _died(driver), None
+
+    def _server_words(self) -> str:
+        """The end of the log of a server that we started and that never got ready."""
+        server = self._children.get("server")
+        was_ready = self._status is not None and any(one.state == "ready" for one in self._status.servers)
+        if server is None or was_ready:
+            return ""
+        return f"; the last lines of {server.log}:\n{server.log_tail()}"
 
     async def _wind_down(self, ending: Ending) -> ExitCode:
         if ending.bad_input:
@@ -172,7 +182,8 @@ class Supervisor:
         while True:
             # Until the meter listens, and when it has died, there is no status; its end is noticed elsewhere.
             with contextlib.suppress(RunnerError, OSError):
-                self._on_status(await self._control.status())
+                self._status = await self._control.status()
+                self._on_status(self._status)
             await asyncio.sleep(POLL_SECONDS)
 
 
