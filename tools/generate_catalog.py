@@ -39,7 +39,8 @@ def render() -> str:
         "agents": [],
         "tools": [],
         "presets": [
-            {"name": preset.name, "engine": preset.engine.value, "model": preset.model_name} for preset in PRESETS.values()
+            {"name": preset.name, "engine": preset.engine.value, "model": preset.model_name}
+            for preset in PRESETS.values()
         ],
         "engines": [{"name": engine.value, "startable": engine in BUILDERS} for engine in Engine],
         "exports": [export.value for export in Export],

@@ -114,8 +114,12 @@ def test_a_run_without_joules_says_why() -> None:
     assert "another machine" in kind_in_words(energy(kind=None, problem="the server runs on another machine"))
 
 
-def test_a_run_that_ended_early_says_so() -> None:
-    assert "ended early (interrupted)" in printed(summary(state="interrupted", message="by the user"))
+def test_notes_are_shown_under_the_table() -> None:
+    assert "note: the server reports no usage" in printed(summary(warnings=["the server reports no usage"]))
+
+
+def test_a_run_that_failed_before_its_task_was_loaded_names_the_model_alone() -> None:
+    assert printed(summary(task=None)).splitlines()[0].strip() == "SmolLM2"
 
 
 def test_no_correct_answer_has_no_price() -> None:

@@ -467,6 +467,7 @@ async def test_the_list_of_models_is_passed_through(serve: Serve, front: Serve, 
 async def test_a_call_without_a_question_is_taken_and_counted(serve: Serve, front: Serve, say: Any) -> None:
     server = await serve(say.stream(*say.answer))
     meter = await front(server)
+    meter.state.on_stage(StageEvent(stage=Stage.RUN, event="start"))
     async with meter.post(CHAT, query=None) as response:
         assert response.status == 200
     (call,) = await meter.calls()
@@ -474,14 +475,18 @@ async def test_a_call_without_a_question_is_taken_and_counted(serve: Serve, fron
     assert meter.state.unjoined_calls == 1
 
 
-async def test_a_call_belongs_to_the_stage_in_which_it_was_sent(serve: Serve, front: Serve, say: Any) -> None:
+@pytest.mark.parametrize("stage", [Stage.STARTUP, Stage.WARMUP])
+async def test_a_call_belongs_to_the_stage_in_which_it_was_sent(
+    serve: Serve, front: Serve, say: Any, stage: Stage
+) -> None:
     server = await serve(say.stream(*say.answer))
     meter = await front(server)
-    meter.state.on_stage(StageEvent(stage=Stage.WARMUP, event="start"))
+    meter.state.on_stage(StageEvent(stage=stage, event="start"))
     async with meter.post(CHAT, query=None):
         pass
     (call,) = await meter.calls()
-    assert call["stage"] == "warmup"
+    assert call["stage"] == stage
+    # Only a measured call needs a question to be billed to.
     assert meter.state.unjoined_calls == 0
 
 

@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from joulebench_runner import __version__
+from joulebench_runner.cli.words import show_error
 from joulebench_runner.errors import ExitCode, RunnerError
 
 _EPILOG = """
@@ -80,7 +81,5 @@ def main() -> None:
         error.show()
         sys.exit(ExitCode.BAD_INPUT)
     except RunnerError as error:
-        click.secho(f"error: {error.message}", fg="red", err=True)
-        if error.remedy:
-            click.echo(f"  what to do: {error.remedy}", err=True)
+        show_error(error.message, error.remedy)
         sys.exit(error.exit_code)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from joulebench_runner.cli.words import show_error
+
 SUMMARY_FILE = "summary.json"
 
 _EPILOG = """
@@ -107,10 +109,13 @@ def run(
 
 
 def _print_results(folder: Path, *, as_json: bool) -> None:
+    from joulebench_runner.cli.table import print_summary  # noqa: PLC0415 - see above
+    from joulebench_runner.results import load_summary  # noqa: PLC0415 - see above
+
+    summary = load_summary(folder)
     if as_json:
         click.echo((folder / SUMMARY_FILE).read_text(), nl=False)
-        return
-    from joulebench_runner.cli.table import print_summary  # noqa: PLC0415 - see above
-    from joulebench_runner.results import load_summary  # noqa: PLC0415
-
-    print_summary(load_summary(folder), folder=folder)
+    elif summary.counts.asked:
+        print_summary(summary, folder=folder)
+    if summary.state != "completed":
+        show_error(summary.message or "no reason was given", summary.remedy, label=summary.state)

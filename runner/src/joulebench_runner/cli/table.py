@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -21,17 +21,21 @@ _KIND_WORDS = {
 
 def print_summary(summary: Summary, *, folder: Path, console: Console | None = None) -> None:
     """Print the table and where the results lie."""
-    (console or Console()).print(render(summary, folder=folder))
+    shown = console or Console()
+    shown.print(_table(summary))
+    for line in (kind_in_words(summary.energy), *(f"note: {warning}" for warning in summary.warnings)):
+        shown.print(Text(line))
+    # A path that is broken over lines cannot be copied.
+    shown.print(Text(f"results: {folder}"), soft_wrap=True)
 
 
-def render(summary: Summary, *, folder: Path) -> RenderableType:
-    """The summary as a terminal sees it."""
+def _table(summary: Summary) -> Table:
     table = Table(title=_title(summary), title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column()
     for name, value in _rows(summary):
         table.add_row(name, value)
-    return Group(table, Text(kind_in_words(summary.energy)), *_warnings(summary), Text(f"results: {folder}"))
+    return table
 
 
 def _title(summary: Summary) -> str:
@@ -121,13 +125,6 @@ def _seconds(spread: Distribution | None) -> str:
     if spread is None:
         return NOT_KNOWN
     return f"{seconds(spread.median)} median, {seconds(spread.p95)} p95"
-
-
-def _warnings(summary: Summary) -> Iterator[Text]:
-    if summary.state != "completed":
-        yield Text(f"The run ended early ({summary.state}): {summary.message or 'no reason was given'}", style="yellow")
-    for warning in summary.warnings:
-        yield Text(f"note: {warning}", style="yellow")
 
 
 def joules(value: float) -> str:

@@ -71,7 +71,7 @@ def _export(settings: MeterSettings, ending: Finalise) -> "Summary":
     # Imported when it is needed: attribution and its libraries would slow the start.
     from joulebench_runner.results import export  # noqa: PLC0415
 
-    return export(settings, outcome=ending.outcome, message=ending.message)
+    return export(settings, outcome=ending.outcome, message=ending.message, remedy=ending.remedy)
 
 
 def _interrupt_on_signals(meter: Meter) -> None:

@@ -126,14 +126,14 @@ class MeterState:
     def on_call(self, record: CallRecord, *, usage_missing: str | None) -> None:
         """A call has ended."""
         self.calls[record.alias, record.error_kind or "ok"] += 1
-        if record.query_id is None and record.stage != Stage.WARMUP:
+        if record.query_id is None and record.stage == Stage.RUN:
             self.unjoined_calls += 1
         if record.error_kind is not None:
             status = f" (HTTP {record.status})" if record.error_kind == ErrorKind.STATUS else ""
             self._errors.append(f"call to {record.alias}: {record.error_kind}{status}")
         elif usage_missing is not None:
             self.find(record.alias, f"the server of {record.alias!r} does not report usage")
-        if record.role == "model" and record.output_tokens and record.stage != Stage.WARMUP:
+        if record.role == "model" and record.output_tokens and record.stage == Stage.RUN:
             self._tokens.add(record.output_tokens, now_ns=self._clock.monotonic_ns())
 
     def on_server(self, alias: str, state: Literal["ready", "failed"], *, message: str | None = None) -> None:

@@ -1,10 +1,13 @@
 """A run's results: built from its journal alone, written as `summary.json`, `provenance.json` and Parquet files."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
+from joulebench_api.contracts.meter import Stage
 from joulebench_api.contracts.summary import Summary
 from joulebench_runner.config import MeterSettings
 from joulebench_runner.errors import BadInputError
@@ -15,7 +18,7 @@ from joulebench_runner.errors import BadInputError
 Outcome = Literal["completed", "failed", "error-limit", "interrupted"]
 
 
-def export(settings: MeterSettings, *, outcome: Outcome, message: str | None) -> Summary:
+def export(settings: MeterSettings, *, outcome: Outcome, message: str | None, remedy: str | None = None) -> Summary:
     """Build the results of a run from its journal and write them into its folder.
 
     May be done again at any time: it depends on the journal and the settings alone. RunnerError (JournalError) where
@@ -27,11 +30,22 @@ def export(settings: MeterSettings, *, outcome: Outcome, message: str | None) ->
     from joulebench_runner.results.tables import Journal  # noqa: PLC0415 - see above
     from joulebench_runner.results.write import write  # noqa: PLC0415 - see above
 
+    began = time.monotonic()
     journal = Journal.of(read(settings.run_dir / "journal"))
-    results = build(journal, settings, outcome=outcome, message=message)
+    results = build(journal, settings, outcome=outcome, message=message, remedy=remedy)
     results.provenance["model_files"] = describe(settings.model_files)
+    # The journal cannot hold the end of a stage that begins when it is closed.
+    results = replace(results, summary=_with_export_time(results.summary, time.monotonic() - began))
     write(results, settings.run_dir)
     return results.summary
+
+
+def _with_export_time(summary: Summary, seconds: float) -> Summary:
+    stages = [
+        stage.model_copy(update={"seconds": seconds}) if stage.name is Stage.EXPORT else stage
+        for stage in summary.stages
+    ]
+    return summary.model_copy(update={"stages": stages})
 
 
 def load_summary(folder: Path) -> Summary:

@@ -46,6 +46,7 @@ def build(
     *,
     outcome: parts.Outcome,
     message: str | None = None,
+    remedy: str | None = None,
     kappa: float = DEFAULT_KAPPA,
 ) -> Results:
     """Attribute, join and sum up one run."""
@@ -73,6 +74,7 @@ def build(
         name=settings.run_name,
         state=outcome,
         message=message,
+        remedy=remedy,
         task=task,
         model=_model(settings),
         stages=parts.stage_times(stages, energy, clock),
