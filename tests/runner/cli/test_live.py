@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from joulebench_api.contracts.meter import EnergyState, MeterStatus, Progress, Stage
+from joulebench_api.contracts.meter import EnergyState, MeterStatus, Progress, ServerState, Stage
 from joulebench_runner.cli.live import LineLive, SilentLive, TerminalLive, describe, live_for, seconds_left
 
 
@@ -35,7 +35,16 @@ def test_errors_are_counted_in_the_line() -> None:
 
 
 def test_other_stages_say_what_is_going_on() -> None:
-    assert describe(status(Stage.STARTUP, since=3)) == "starting the model server (3 s)"
+    assert describe(status(Stage.STARTUP, since=3)) == "waiting for the model server (3 s)"
+
+
+def test_a_server_that_keeps_us_waiting_says_what_is_missing() -> None:
+    server = ServerState(alias="model", state="waiting", message="health: connection refused")
+    early, late = (
+        status(Stage.STARTUP, since=seconds).model_copy(update={"servers": [server]}) for seconds in (1.0, 12.0)
+    )
+    assert describe(early) == "waiting for the model server (1 s)"
+    assert describe(late) == "waiting for the model server (12 s) | not ready yet: health: connection refused"
 
 
 @pytest.mark.parametrize(("answered", "expected"), [(0, None), (1, 30.0), (4, 0.0)])
@@ -50,7 +59,7 @@ def test_lines_come_at_new_stages_and_every_ten_seconds() -> None:
         for moment, stage in [(0, Stage.STARTUP), (1, Stage.STARTUP), (2, Stage.RUN), (11, Stage.RUN), (12, Stage.RUN)]:
             now[0] = moment
             live.show(status(stage, since=0, total=2))
-    assert stream.getvalue().splitlines() == ["starting the model server (0 s)", "asking 0/2", "asking 0/2"]
+    assert stream.getvalue().splitlines() == ["waiting for the model server (0 s)", "asking 0/2", "asking 0/2"]
 
 
 def test_pipes_get_lines_and_quiet_pipes_nothing() -> None:

@@ -41,6 +41,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.reasons: list[str] = []
 
     @property
     def clock(self) -> Clock:
@@ -63,7 +64,9 @@ def ready(serve: Serve, client: AiohttpClient) -> Callable[..., Awaitable[tuple[
         fields |= {"health_path": "/health", "ready_timeout_seconds": 60}
         waiting = Waiting()
         upstream = Upstream.model_validate(fields | options)
-        notes = await wait_ready(upstream, client=client, clock=waiting.clock, sleep=waiting.sleep)
+        notes = await wait_ready(
+            upstream, client=client, clock=waiting.clock, sleep=waiting.sleep, on_waiting=waiting.reasons.append
+        )
         return notes, waiting
 
     return check
@@ -74,12 +77,15 @@ async def test_a_server_that_passes_all_three_checks_is_ready_at_once(ready: Ser
     notes, waiting = await ready(server)
     assert notes == []
     assert waiting.seconds == 0
+    assert waiting.reasons == []
     assert server.seen == ["/health", "/v1/models", "/v1/chat/completions"]
 
 
 async def test_a_server_that_loads_is_waited_for(ready: Serve) -> None:
     _, waiting = await ready(Server(health=[(503, {}), (503, {}), (200, {})]))
     assert 0 < waiting.seconds < 1
+    assert len(waiting.reasons) == 2
+    assert all("answered HTTP 503" in reason for reason in waiting.reasons)
 
 
 async def test_without_a_health_path_none_is_asked(ready: Serve) -> None:

@@ -8,9 +8,11 @@ from typing import Protocol, Self, TextIO
 from joulebench_api.contracts.meter import MeterStatus, Progress, Stage
 
 LINE_EVERY_SECONDS = 10.0
+PATIENCE_SECONDS = 3.0
+"""How long a server may take to load before the line says what is missing."""
 
 _STAGE_WORDS = {
-    Stage.STARTUP: "starting the model server",
+    Stage.STARTUP: "waiting for the model server",
     Stage.BASELINE: "measuring the idle baseline",
     Stage.WARMUP: "warming up",
     Stage.RUN: "asking",
@@ -33,9 +35,18 @@ class Live(Protocol):
 def describe(status: MeterStatus) -> str:
     """The status in one line, such as `asking 12/40 | 58% correct | 51 tok/s | 6.1 W | 0:21 left`."""
     if status.stage is not Stage.RUN:
-        return f"{_STAGE_WORDS[status.stage]} ({status.stage_started_seconds_ago:.0f} s)"
+        words = f"{_STAGE_WORDS[status.stage]} ({status.stage_started_seconds_ago:.0f} s)"
+        return words + _waiting_for(status)
     parts = [_counts(status.progress), *_figures(status)]
     return " | ".join(part for part in parts if part)
+
+
+def _waiting_for(status: MeterStatus) -> str:
+    """What a server still lacks, once it has lacked it for a while."""
+    missing = [server.message for server in status.servers if server.state == "waiting" and server.message]
+    if not missing or status.stage_started_seconds_ago < PATIENCE_SECONDS:
+        return ""
+    return f" | not ready yet: {missing[0]}"
 
 
 def _counts(progress: Progress) -> str:

@@ -149,7 +149,7 @@ def _heading(problem: "Problem", severity: str) -> str:
 
 def _more(problem: "Problem") -> Iterator[str]:
     value = _shown(problem.value)
-    if isinstance(value, (str, int, float)) and str(value).lower() not in problem.message.lower():
+    if value is not None and str(value).lower() not in problem.message.lower():
         yield f"value: {value}"
     if problem.remedy is not None:
         yield problem.remedy
@@ -183,10 +183,11 @@ def _row(problem: "Problem") -> dict[str, Any]:
     }
 
 
-def _shown(value: Any) -> Any:
-    """The value without user names and passwords in addresses."""
-    if isinstance(value, dict):
-        return {name: _shown(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_shown(each) for each in value]
-    return re.sub(r"://[^\s/@]*@", "://...@", value) if isinstance(value, str) else value
+def _shown(value: Any) -> str | int | float | None:
+    """The value if it is a single one, without the user name and password of an address.
+
+    Lists and objects stand in the file, and may hold what is not to be printed.
+    """
+    if isinstance(value, str):
+        return re.sub(r"://[^\s/@]*@", "://...@", value)
+    return value if isinstance(value, int | float) else None

@@ -21,6 +21,8 @@ from joulebench_runner.local.addresses import LOOPBACK, free_port, is_local
 from joulebench_runner.local.plan import Command
 from joulebench_runner.servers.llamacpp import check_gguf
 
+EXTERNAL_READY_SECONDS = 30.0
+
 
 @dataclass(frozen=True)
 class Serving:
@@ -60,7 +62,9 @@ def _serving(loaded: Loaded, source: ServerSource, alias: str, *, spec: Benchmar
     found = server_spec(loaded, source)
     seconds = spec.timeouts.server_ready.seconds
     if isinstance(found, External):
-        return external(found, alias=alias, role=role, path=f"{path}.external", ready_seconds=seconds)
+        # It should be up already; an hour, as a cluster may need to bring one up, would be too long to find it is not.
+        patience = seconds if "server_ready" in spec.timeouts.model_fields_set else EXTERNAL_READY_SECONDS
+        return external(found, alias=alias, role=role, path=f"{path}.external", ready_seconds=patience)
     ready = min(seconds, found.startup_timeout.seconds)
     where = f"{path}.template.spec" if source.template is not None else "ModelServer spec"
     try:

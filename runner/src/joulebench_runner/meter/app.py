@@ -151,7 +151,13 @@ class Meter:
     async def _become_ready(self, server: UpstreamServer) -> None:
         upstream = server.settings
         try:
-            for note in await wait_ready(upstream, client=self._client, key=server.key):
+            notes = await wait_ready(
+                upstream,
+                client=self._client,
+                key=server.key,
+                on_waiting=lambda reason: self.state.on_server(upstream.alias, "waiting", message=reason),
+            )
+            for note in notes:
                 self.state.find(upstream.alias, note)
         except RunnerError as error:
             self.state.on_server(upstream.alias, "failed", message=error.message)

@@ -50,13 +50,15 @@ async def wait_ready(
     key: str | None = None,
     clock: Clock = SYSTEM_CLOCK,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    on_waiting: Callable[[str], None] = lambda _reason: None,
 ) -> list[str]:
     """Wait until every replica of `upstream` is ready; notes about what could not be checked.
 
+    `on_waiting` is told what is still missing, each time it was looked for.
     Raises ServerError, saying which check failed and with what, at the deadline or as soon as waiting cannot help.
     """
     checks = [
-        _Replica(upstream, url=url, client=client, key=key, clock=clock, sleep=sleep).wait()
+        _Replica(upstream, url=url, client=client, key=key, clock=clock, sleep=sleep).wait(on_waiting)
         for url in upstream.base_urls
     ]
     notes = [note for found in await asyncio.gather(*checks) for note in found]
@@ -82,7 +84,7 @@ class _Replica:
         self._clock = clock
         self._sleep = sleep
 
-    async def wait(self) -> list[str]:
+    async def wait(self, on_waiting: Callable[[str], None]) -> list[str]:
         started_ns = self._clock.monotonic_ns()
         settled_ns: int | None = None
         pause = FIRST_PAUSE_SECONDS
@@ -96,6 +98,7 @@ class _Replica:
                 settled = settled_ns is not None and now_ns - settled_ns >= FINAL_AFTER_SECONDS * 1e9
                 if problem.hopeless or settled or waited + pause > self._upstream.ready_timeout_seconds:
                     raise self._failure(problem, waited) from problem
+                on_waiting(str(problem))
             await self._sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
 

@@ -23,13 +23,15 @@ from joulebench_runner.meter.in_flight import InFlight
 from joulebench_runner.meter.prior import Outcome, Prior, outcome_of
 from joulebench_runner.meter.record import CallRecord
 
+ServerStateName = Literal["waiting", "ready", "failed"]
+
 RATE_WINDOW_SECONDS: Final = 10.0
 _LAST_ERRORS: Final = 5
 
 
 @dataclass(slots=True)
 class _Server:
-    state: Literal["waiting", "ready", "failed"] = "waiting"
+    state: ServerStateName = "waiting"
     message: str | None = None
 
 
@@ -136,8 +138,8 @@ class MeterState:
         if record.role == "model" and record.output_tokens and record.stage == Stage.RUN:
             self._tokens.add(record.output_tokens, now_ns=self._clock.monotonic_ns())
 
-    def on_server(self, alias: str, state: Literal["ready", "failed"], *, message: str | None = None) -> None:
-        """A server has become ready, or will not."""
+    def on_server(self, alias: str, state: ServerStateName, *, message: str | None = None) -> None:
+        """A server has become ready, will not, or is still waited for; the message says why."""
         self._servers[alias] = _Server(state, message)
 
     def find(self, alias: str, message: str) -> None:
