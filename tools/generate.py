@@ -6,18 +6,35 @@ python tools/generate.py [--check]
 import argparse
 import difflib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tools import generate_cli_reference, generate_proto, generate_results_reference  # noqa: E402 - needs the path above
+from tools import (  # noqa: E402 - needs the path above
+    generate_api_reference,
+    generate_catalog,
+    generate_cli_reference,
+    generate_crds,
+    generate_proto,
+    generate_results_reference,
+)
 
-PAGES: Mapping[str, Callable[[], str]] = {
-    "docs/reference/results.md": generate_results_reference.render,
-    "docs/reference/cli.md": generate_cli_reference.render,
-}
+OTHERS: Sequence[Callable[..., list[str]]] = (
+    generate_proto.generate,
+    generate_crds.generate,
+    generate_catalog.generate,
+)
+
+
+def pages() -> dict[str, str]:
+    """The reference pages, by their paths."""
+    return {
+        "docs/reference/results.md": generate_results_reference.render(),
+        "docs/reference/cli.md": generate_cli_reference.render(),
+        **generate_api_reference.render(),
+    }
 
 
 def _write_page(path: Path, text: str, *, check: bool) -> str | None:
@@ -38,8 +55,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail if anything has drifted")
     check: bool = parser.parse_args().check
-    found = [_write_page(ROOT / name, render(), check=check) for name, render in PAGES.items()]
-    messages = [message for message in found if message] + generate_proto.generate(check=check)
+    found = [_write_page(ROOT / name, text, check=check) for name, text in pages().items()]
+    messages = [message for message in found if message]
+    messages += [message for generate in OTHERS for message in generate(check=check)]
     for message in messages:
         print(message)
     return 1 if check and messages else 0

@@ -1,4 +1,4 @@
-"""`joulebench validate` of 1,000 documents, as a process of its own: the four kinds in the shapes that the examples have."""
+"""`joulebench validate` of 1,000 documents, in the shapes that the examples have, as a process of its own."""
 
 import subprocess
 import sys

@@ -1,36 +1,89 @@
-"""Defaults that stand behind all configuration. They are no schema defaults, so that what was chosen stays known."""
+"""Defaults that stand behind what people write: built in, and from the operator's configuration.
 
-from joulebench_api.contracts.energy import Method
+None of them is a schema default, so that what was chosen stays known. A schema default always says something, so none
+of the fields here has one.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from joulebench_api.merging.layers import Written, merge_all, written
 from joulebench_api.v1alpha1.benchmark_run import BenchmarkRun, BenchmarkRunSpec
-from joulebench_api.v1alpha1.energy import Energy, EnergyPolicy
-from joulebench_api.v1alpha1.results import Results
-from joulebench_api.v1alpha1.storage import ClaimTemplate, Store
-from joulebench_api.v1alpha1.texts import Duration
+from joulebench_api.v1alpha1.model_server import ModelServerSpec
 
-CONCURRENCY = 1
-ENERGY = Energy(
-    policy=EnergyPolicy.PREFERRED, attribution=Method.PHASE, idle_baseline=Duration("30s"), min_coverage_percent=99
-)
-STORE = Store(claim_template=ClaimTemplate(size="10Gi"))
+if TYPE_CHECKING:
+    from joulebench_api.configuration import Defaults, OperatorConfiguration
 
+BUILT_IN: Final[Written] = {
+    "concurrency": 1,
+    "energy": {"policy": "Preferred", "attribution": "Phase", "idleBaseline": "30s", "minCoveragePercent": 99},
+    "results": {"store": {"claimTemplate": {"size": "10Gi"}}},
+}
+"""What counts for a run where nobody says anything."""
 
-def resolve(run: BenchmarkRun) -> BenchmarkRun:
-    """The run with the built-in defaults filled in where it says nothing; what it says is never changed."""
-    return run.model_copy(update={"spec": _resolve_spec(run.spec)})
+_NOT_OF_RUNS = frozenset({"modelServer", "hub"})
 
 
-def _resolve_spec(spec: BenchmarkRunSpec) -> BenchmarkRunSpec:
-    update: dict[str, object] = {"energy": _resolve_energy(spec.energy), "results": _resolve_results(spec.results)}
-    # The stages of a load say their own pace.
-    if spec.concurrency is None and spec.load is None:
-        update["concurrency"] = CONCURRENCY
-    return spec.model_copy(update=update)
+def resolve(run: BenchmarkRun, *, configuration: "OperatorConfiguration | None" = None) -> BenchmarkRun:
+    """The run with defaults filled in where it says nothing; what it says is never changed.
+
+    The configuration's entry for the run's namespace goes before the configuration's defaults, and both before what
+    is built in. Raises pydantic's ValidationError if they do not fit together with what the run says.
+    """
+    layers = [BUILT_IN, *_run_layers(configuration, run.metadata.namespace), written(run.spec)]
+    spec = merge_all(layers, model=BenchmarkRunSpec)
+    return run.model_copy(update={"spec": BenchmarkRunSpec.model_validate(spec)})
 
 
-def _resolve_energy(energy: Energy) -> Energy:
-    absent = {name for name in Energy.model_fields if getattr(energy, name) is None}
-    return energy.model_copy(update={name: getattr(ENERGY, name) for name in absent - {"domains"}})
+def resolve_server(
+    spec: ModelServerSpec, *, configuration: "OperatorConfiguration", namespace: str | None
+) -> ModelServerSpec:
+    """The server with the configuration's defaults filled in, from the lowest: for all servers, for its engine, for the
+    namespace, its accelerator profile, its preset. A preset of the configuration is replaced by what it stands for.
+
+    Raises pydantic's ValidationError if they do not fit together with what the server says.
+    """
+    layers = list(_server_layers(spec, configuration, namespace))
+    return ModelServerSpec.model_validate(merge_all(layers, model=ModelServerSpec))
 
 
-def _resolve_results(results: Results) -> Results:
-    return results if results.store is not None else results.model_copy(update={"store": STORE})
+def _levels(configuration: "OperatorConfiguration | None", namespace: str | None) -> "list[Defaults]":
+    if configuration is None:
+        return []
+    own = None if namespace is None else configuration.namespaces.get(namespace)
+    return [configuration.defaults] if own is None else [configuration.defaults, own]
+
+
+def _run_layers(configuration: "OperatorConfiguration | None", namespace: str | None) -> Iterator[Written]:
+    for level in _levels(configuration, namespace):
+        yield {field: value for field, value in written(level).items() if field not in _NOT_OF_RUNS}
+
+
+def _server_layers(
+    spec: ModelServerSpec, configuration: "OperatorConfiguration", namespace: str | None
+) -> Iterator[Written]:
+    said = written(spec)
+    preset = configuration.presets.get(spec.preset or "")
+    profile_name = said.get("accelerator", {}).get("profile")
+    if preset is not None:
+        shorthand = written(preset)
+        del said["preset"]
+        profile_name = profile_name or shorthand.get("accelerator", {}).get("profile")
+    engine = spec.engine if preset is None else preset.engine
+    for_all, *for_namespace = [written(level).get("modelServer", {}) for level in _levels(configuration, namespace)]
+    yield for_all
+    if engine is not None and engine in configuration.engines:
+        yield written(configuration.engines[engine])
+    yield from for_namespace
+    if profile_name in configuration.accelerators:
+        yield _profile_layer(written(configuration.accelerators[profile_name]))
+    if preset is not None:
+        yield shorthand
+    yield said
+
+
+def _profile_layer(profile: Written) -> dict[str, Any]:
+    """What a profile says of a server; its laid-over pod fields are for whoever makes the pod."""
+    named = {field: profile[field] for field in ("resourceName", "deviceClassName", "products") if field in profile}
+    rest = {field: profile[field] for field in ("placement", "env") if field in profile}
+    return {"accelerator": named, **rest} if named else rest

@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, TypeVar
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from joulebench_api import overrides as overriding
+from joulebench_api.checking.reading import dig, read_object
 from joulebench_api.errors import InvalidDocumentError, UnknownNameError
 from joulebench_api.names import did_you_mean, nearest
-from joulebench_api.problems import Path, Position, Problem, problem_at, shown, texts
+from joulebench_api.problems import Path, Position, Problem, in_file_order, problem_at, shown
 from joulebench_api.v1alpha1.base import ApiModel
 from joulebench_api.v1alpha1.benchmark_run import BenchmarkRun
-from joulebench_api.v1alpha1.decimals import decimal_text
 from joulebench_api.v1alpha1.model_server import API_VERSION, ModelServer, ModelServerSpec
 from joulebench_api.v1alpha1.server_source import External, ServerSource
 from joulebench_api.yaml_tree import Document, parse
+
+if TYPE_CHECKING:
+    from joulebench_api.checking.files import LoadedFile
 
 _RUN, _SERVER, _CAMPAIGN = "BenchmarkRun", "ModelServer", "BenchmarkCampaign"
 _Model = TypeVar("_Model", bound=ApiModel)
@@ -38,6 +38,18 @@ def load(text: str, *, source: str, overrides: Sequence[str] = ()) -> Loaded:
     a path in the run and a value in YAML. Raises InvalidDocumentError with all problems.
     """
     return _Loading(source=source).load(text, overrides)
+
+
+def load_all(text: str, *, source: str, strangers: bool = False) -> "LoadedFile":
+    """Read a file's text with any number of documents of any kind; never raises for what is wrong with them.
+
+    Objects of other groups are left out with a note. So are, with `strangers`, documents that name neither kind nor
+    apiVersion, as whole folders hold them; else they are refused.
+    """
+    # Campaigns and configurations are not needed for a run, and cost time to import.
+    from joulebench_api.checking.files import read_file  # noqa: PLC0415
+
+    return read_file(text, source=source, strangers=strangers)
 
 
 def server_spec(loaded: Loaded, source: ServerSource | None = None) -> ModelServerSpec | External:
@@ -80,8 +92,8 @@ class _Loading:
         for document in runs[:1]:
             self._check_references(document, sorted(names - {""}))
         if self._problems or run is None:
-            raise InvalidDocumentError(sorted(self._problems, key=_order))
-        return Loaded(run=run, servers=servers, warnings=sorted(self._warnings, key=_order))
+            raise InvalidDocumentError(sorted(self._problems, key=in_file_order))
+        return Loaded(run=run, servers=servers, warnings=sorted(self._warnings, key=in_file_order))
 
     def _add(self, position: Position, path: Path, message: str, remedy: str | None = None, value: Any = None) -> None:
         self._problems.append(problem_at(position, path, message, remedy=remedy, value=value))
@@ -129,14 +141,10 @@ class _Loading:
             self._add(document.start, (), "a second BenchmarkRun", "keep one run in a file")
 
     def _object(self, model: type[_Model], document: Document) -> _Model | None:
-        try:
-            # Only the fields' own spelling counts in a document, not the attributes'.
-            value = model.model_validate(document.data, by_alias=True, by_name=False)
-        except ValidationError as error:
-            self._problems += (_problem(document, detail) for detail in error.errors(include_url=False))
-            return None
-        self._warnings += _unquoted_decimals(document, value, document.data, ())
-        return value
+        read = read_object(model, document)
+        self._problems += read.problems
+        self._warnings += read.warnings
+        return read.value
 
     def _servers(self, documents: Sequence[Document]) -> dict[str, ModelServer]:
         servers: dict[str, ModelServer] = {}
@@ -153,7 +161,7 @@ class _Loading:
     def _check_references(self, document: Document, servers: Sequence[str]) -> None:
         """Look at what was written, so that a reference is checked also when something else is wrong."""
         for path in _server_paths(document.data):
-            name = _dig(document.data, (*path, "modelServerRef", "name"))
+            name = dig(document.data, (*path, "modelServerRef", "name"))
             if isinstance(name, str) and name not in servers:
                 full = (*path, "modelServerRef", "name")
                 hint = nearest(name, servers)
@@ -163,62 +171,16 @@ class _Loading:
                 self._add(document.value_position(full), full, *_no_such_server(name, servers), remedy, name)
 
 
-def _order(problem: Problem) -> tuple[bool, int, int]:
-    """In the order of the file; what has no place comes last."""
-    return problem.line is None, problem.line or 0, problem.column or 0
-
-
-def _problem(document: Document, error: Any) -> Problem:
-    path = tuple(error["loc"])
-    message, remedy = texts(error)
-    about_key = error["type"] in {"missing", "extra_forbidden"} or message == "unknown field"
-    position = document.key_position(path) if about_key else document.value_position(path)
-    value = _dig(document.data, path)
-    return problem_at(position, path, message, remedy=remedy, value=value)
-
-
-def _dig(data: Any, path: Path) -> Any:
-    """The value at a path; None where there is none."""
-    for step in path:
-        if isinstance(data, dict) and isinstance(step, str):
-            data = data.get(step)
-        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
-            data = data[step]
-        else:
-            return None
-    return data
-
-
 def _name(document: Document) -> str:
-    name = _dig(document.data, ("metadata", "name"))
+    name = dig(document.data, ("metadata", "name"))
     return name if isinstance(name, str) else ""
 
 
 def _server_paths(run: Any) -> list[Path]:
-    submodels = _dig(run, ("spec", "submodels"))
+    submodels = dig(run, ("spec", "submodels"))
     count = len(submodels) if isinstance(submodels, list) else 0
     return [
         ("spec", "server"),
         ("spec", "judge", "server"),
         *(("spec", "submodels", index, "server") for index in range(count)),
     ]
-
-
-def _unquoted_decimals(document: Document, value: Any, raw: Any, path: Path) -> Iterator[Problem]:
-    """Decimals that were written as YAML floats: fine here, refused by a cluster."""
-    if isinstance(value, Decimal) and isinstance(raw, float):
-        position = document.value_position(path)
-        # An override is for this machine alone.
-        if position.line is not None:
-            text = decimal_text(value)
-            yield problem_at(
-                position, path, f"a cluster refuses {text} without quotes", remedy=f'write "{text}"', value=raw
-            )
-    elif isinstance(value, ApiModel) and isinstance(raw, dict):
-        for name, field in type(value).model_fields.items():
-            key = field.alias or name
-            if key in raw:
-                yield from _unquoted_decimals(document, getattr(value, name), raw[key], (*path, key))
-    elif isinstance(value, tuple) and isinstance(raw, list):
-        for index, (entry, written) in enumerate(zip(value, raw, strict=True)):
-            yield from _unquoted_decimals(document, entry, written, (*path, index))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from joulebench_api.names import camel, did_you_mean, joined
@@ -25,6 +26,17 @@ class Position:
         return ":".join(str(part) for part in (self.source, self.line, self.column) if part is not None)
 
 
+class Severity(StrEnum):
+    """How much a problem matters."""
+
+    ERROR = "error"
+    """Refused."""
+    WARNING = "warning"
+    """Taken, but perhaps not what is wanted, or not everywhere."""
+    NOTE = "note"
+    """Nothing is wrong; said so that nobody wonders."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong (or, as a warning, unwise), with the field's path and value."""
@@ -36,6 +48,7 @@ class Problem:
     value: Any
     message: str
     remedy: str | None = None
+    severity: Severity = Severity.ERROR
 
     def __str__(self) -> str:
         place = str(Position(self.source, self.line, self.column))
@@ -44,7 +57,13 @@ class Problem:
 
 
 def problem_at(
-    position: Position, path: Path, message: str, *, remedy: str | None = None, value: Any = None
+    position: Position,
+    path: Path,
+    message: str,
+    *,
+    remedy: str | None = None,
+    value: Any = None,
+    severity: Severity = Severity.ERROR,
 ) -> Problem:
     """A problem at a position."""
     return Problem(
@@ -55,7 +74,13 @@ def problem_at(
         value=value,
         message=message,
         remedy=remedy,
+        severity=severity,
     )
+
+
+def in_file_order(problem: Problem) -> tuple[bool, int, int]:
+    """Sorts problems in the order of the file; what has no place comes last."""
+    return problem.line is None, problem.line or 0, problem.column or 0
 
 
 def path_text(path: Path) -> str:

@@ -1,7 +1,7 @@
 """YAML 1.2 text -> plain values, and the place of every key and value in the text.
 
-ruamel.yaml reads the text up to its nodes; values are made here, so that all repeated keys are found (not only the
-first), values stay plain, and each key's and value's line is known.
+Values are made here from the text's nodes, so that all repeated keys are found (not only the first), values stay plain,
+and each key's and value's line is known.
 """
 
 import math
@@ -10,16 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml import MarkedYAMLError, YAMLError  # has no stubs of its own
 
-from joulebench_api.problems import Path, Position, Problem, problem_at, shown
+from joulebench_api.problems import Path, Position, Problem, Severity, problem_at, shown
+from joulebench_api.yaml_nodes import TAG, Mapping, Node, Scalar, Sequence, TooDeepError, compose
 
 MAX_VALUES = 100_000
-"""Values in one file, those that aliases repeat included: a file of a few lines must not fill the memory."""
+"""Values in a file of a few lines, those that aliases repeat included."""
 
-_TAG = "tag:yaml.org,2002:"
 _YAML_1_1_BOOLEANS = re.compile(r"(?i:yes|no|on|off)")
 
 
@@ -31,6 +29,8 @@ class Document:
     data: Any = None
     keys: dict[Path, Position] = field(default_factory=dict)
     values: dict[Path, Position] = field(default_factory=dict)
+    told: list[Problem] = field(default_factory=list)
+    """The problems and warnings of this document among those of the whole text."""
 
     def key_position(self, path: Path) -> Position:
         """Where the key of a field stands, or the nearest key above it."""
@@ -59,14 +59,15 @@ class Parsed:
 def parse(text: str, *, source: str) -> Parsed:
     """Read a text with any number of documents; what cannot be read is a problem, never an exception."""
     parsed = Parsed(documents=[], problems=[], warnings=[])
-    budget = iter(range(MAX_VALUES))
+    # What aliases repeat must not fill the memory; without them a text has fewer values than characters.
+    budget = iter(range(max(MAX_VALUES, len(text))))
     try:
-        for node in YAML(typ="rt").compose_all(text):
-            if node is not None:
-                reader = _Reader(source=source, parsed=parsed, budget=budget, start=_position(source, node.start_mark))
-                parsed.documents.append(reader.read(node))
-    except (YAMLError, RecursionError) as error:
-        parsed.problems.append(_unreadable(error, source))
+        for node in compose(text):
+            start = Position(source, node.line, node.column)
+            reader = _Reader(source=source, parsed=parsed, budget=budget, start=start)
+            parsed.documents.append(reader.read(node))
+    except (YAMLError, UnicodeEncodeError) as error:
+        parsed.problems.append(_unreadable(error, text, source))
     # An empty document (a `---` at the end) is no document.
     parsed.documents[:] = [document for document in parsed.documents if document.data is not None]
     return parsed
@@ -76,22 +77,30 @@ def _position(source: str, mark: Any) -> Position:
     return Position(source, mark.line + 1, mark.column + 1)
 
 
-def _unreadable(error: Exception, source: str) -> Problem:
-    if isinstance(error, RecursionError):
+def _unreadable(error: Exception, text: str, source: str) -> Problem:
+    if isinstance(error, TooDeepError):
         return problem_at(Position(source), (), "nested too deeply to be read")
     if isinstance(error, _TooMuchError):
         return problem_at(Position(source), (), f"holds more than {MAX_VALUES:,} values, aliases counted")
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     position = Position(source) if mark is None else _position(source, mark)
-    text = (
-        error.problem if isinstance(error, MarkedYAMLError) and error.problem else "a character is not allowed in YAML"
-    )
-    tab = "\\t" in text
-    remedy = "indent with spaces, not with tabs" if tab else "look at the indentation, colons and quotes on this line"
-    return problem_at(position, (), f"not YAML that can be read: {text}", remedy=remedy)
+    reason = error.problem if isinstance(error, MarkedYAMLError) and error.problem else _CHARACTER
+    remedy = "look at the indentation, colons and quotes on this line"
+    if mark is not None and _tab_at(text, mark):
+        remedy = "indent with spaces, not with tabs"
+    message = f"not YAML that can be read: {reason.replace(' in this context', ' here')}"
+    return problem_at(position, (), message, remedy=remedy)
 
 
-class _TooMuchError(YAMLError):
+_CHARACTER = "a character is not allowed in YAML"
+
+
+def _tab_at(text: str, mark: Any) -> bool:
+    lines = text.split("\n")
+    return bool(mark.line < len(lines) and lines[mark.line][mark.column : mark.column + 1] == "\t")
+
+
+class _TooMuchError(YAMLError):  # see the import
     """The text stands for more values than are read."""
 
 
@@ -110,50 +119,53 @@ class _Reader:
         return self._document
 
     def _at(self, node: Node) -> Position:
-        return _position(self._source, node.start_mark)
+        return Position(self._source, node.line, node.column)
 
     def _problem(self, node: Node, path: Path, message: str, remedy: str | None = None) -> None:
-        self._parsed.problems.append(problem_at(self._at(node), path, message, remedy=remedy))
+        problem = problem_at(self._at(node), path, message, remedy=remedy)
+        self._parsed.problems.append(problem)
+        self._document.told.append(problem)
 
     def _value(self, node: Node, path: Path) -> Any:
         if next(self._budget, None) is None:
             raise _TooMuchError
         self._document.values[path] = self._at(node)
-        if isinstance(node, ScalarNode):
+        if isinstance(node, Scalar):
             return self._scalar(node, path)
         if any(node is other for other in self._open):
             self._problem(node, path, "an alias that holds itself")
             return None
         self._open.append(node)
-        value = self._mapping(node, path) if isinstance(node, MappingNode) else self._sequence(node, path)
+        value = self._mapping(node, path) if isinstance(node, Mapping) else self._sequence(node, path)
         self._open.pop()
         return value
 
     def _sequence(self, node: Node, path: Path) -> list[Any]:
-        return [self._value(entry, (*path, index)) for index, entry in enumerate(node.value)]
+        entries = node.entries if isinstance(node, Sequence) else []
+        return [self._value(entry, (*path, index)) for index, entry in enumerate(entries)]
 
-    def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: Mapping, path: Path) -> dict[str, Any]:
         own: dict[str, Any] = {}
         merged: list[Node] = []
-        for key, value in node.value:
-            if str(key.tag) == f"{_TAG}merge":
-                merged.append(value)
-            elif not isinstance(key, ScalarNode):
+        for key, value in node.entries:
+            if not isinstance(key, Scalar):
                 self._problem(key, path, "a key must be text")
-            elif key.value in own:
-                first = self._document.keys[(*path, key.value)].line
-                self._problem(key, (*path, key.value), f"given twice, first in line {first}", "keep one of them")
+            elif key.tag == f"{TAG}merge":
+                merged.append(value)
+            elif key.text in own:
+                first = self._document.keys[(*path, key.text)].line
+                self._problem(key, (*path, key.text), f"given twice, first in line {first}", "keep one of them")
             else:
-                self._document.keys[(*path, key.value)] = self._at(key)
-                own[key.value] = self._value(value, (*path, key.value))
+                self._document.keys[(*path, key.text)] = self._at(key)
+                own[key.text] = self._value(value, (*path, key.text))
         for value in merged:
             self._merge(value, path, own)
         return own
 
     def _merge(self, node: Node, path: Path, own: dict[str, Any]) -> None:
         """`<<: *anchor`: fields of another mapping, where there is none yet."""
-        for source in node.value if isinstance(node, SequenceNode) else [node]:
-            if not isinstance(source, MappingNode):
+        for source in node.entries if isinstance(node, Sequence) else [node]:
+            if not isinstance(source, Mapping):
                 self._problem(source, path, "only objects can be merged with <<")
                 continue
             # Positions of fields that are there already must stay as they are.
@@ -163,37 +175,40 @@ class _Reader:
             self._document.keys |= before[0]
             self._document.values |= before[1]
 
-    def _scalar(self, node: ScalarNode, path: Path) -> Any:
-        kind = str(node.tag).removeprefix(_TAG)
+    def _scalar(self, node: Scalar, path: Path) -> Any:
+        kind = node.tag.removeprefix(TAG)
         if kind == "null":
             return None
         if kind == "bool":
-            return node.value.lower() == "true"
+            return node.text.lower() == "true"
         if kind in {"int", "float"}:
             return self._number(node, path, kind)
         if kind not in {"str", "timestamp"}:
             self._problem(node, path, f"tags such as {node.tag} are not used here", "remove the tag")
-        elif node.style is None and _YAML_1_1_BOOLEANS.fullmatch(node.value):
-            self._parsed.warnings.append(self._boolean_word(node, path))
-        return node.value
+        elif node.plain and _YAML_1_1_BOOLEANS.fullmatch(node.text):
+            warning = self._boolean_word(node, path)
+            self._parsed.warnings.append(warning)
+            self._document.told.append(warning)
+        return node.text
 
-    def _number(self, node: ScalarNode, path: Path, kind: str) -> int | float | None:
+    def _number(self, node: Scalar, path: Path, kind: str) -> int | float | None:
         try:
-            value = _integer(node.value) if kind == "int" else _float(node.value)
+            value = _integer(node.text) if kind == "int" else _float(node.text)
         except ValueError:  # `!!int x`, or more digits than Python converts
             value = math.nan
         if math.isfinite(value):
             return value
-        self._problem(node, path, f"{shown(node.value)} is not a number that can be used here")
+        self._problem(node, path, f"{shown(node.text)} is not a number that can be used here")
         return None
 
-    def _boolean_word(self, node: ScalarNode, path: Path) -> Problem:
+    def _boolean_word(self, node: Scalar, path: Path) -> Problem:
         return problem_at(
             self._at(node),
             path,
-            f"a cluster reads {node.value} without quotes as {str(node.value.lower() in {'yes', 'on'}).lower()}",
-            remedy=f"write {shown(node.value)} in quotes",
-            value=node.value,
+            f"a cluster reads {node.text} without quotes as {str(node.text.lower() in {'yes', 'on'}).lower()}",
+            remedy=f"write {shown(node.text)} in quotes",
+            value=node.text,
+            severity=Severity.WARNING,
         )
 
 

@@ -186,6 +186,9 @@ class Summary(Part):
     name: str
     state: Literal["completed", "failed", "error-limit", "interrupted"]
     message: str | None = None
+    """Why it ended early."""
+    remedy: str | None = None
+    """What can be done about it."""
     task: ResolvedTask | None
     """Null where the run ended before its task was read."""
     model: Model

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from joulebench_api.v1alpha1.base import ApiModel
 from joulebench_api.v1alpha1.collections import ListMap
-from joulebench_api.v1alpha1.kubernetes import Env, Open
+from joulebench_api.v1alpha1.kubernetes import Arguments, Env, Open, ResourceRequirements
 from joulebench_api.v1alpha1.numbers import PositiveInt
 from joulebench_api.v1alpha1.references import NameRef
 from joulebench_api.v1alpha1.rules import exactly_one_of, only_with
@@ -27,7 +27,7 @@ class McpServer(ApiModel):
     url: HttpUrl | None = None
     headers_secret_ref: NameRef | None = None
     image: NonEmpty | None = None
-    args: tuple[str, ...] = ()
+    args: Arguments = ()
     env: Env = ()
 
 
@@ -73,6 +73,6 @@ class Sandbox(ApiModel):
     """Absent: what the task needs."""
     image: NonEmpty | None = None
     network: Network = Network.NONE
-    resources: Open | None = None
+    resources: ResourceRequirements | None = None
     runtime_class_name: NonEmpty | None = None
     max_concurrent: PositiveInt | None = None

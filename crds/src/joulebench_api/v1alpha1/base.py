@@ -33,6 +33,8 @@ class ApiModel(BaseModel):
     )
 
     rules: ClassVar[tuple[Rule, ...]] = ()
+    derived_from: ClassVar["type[ApiModel] | None"] = None
+    """The type that this one was made from (see `joulebench_api.v1alpha1.derived`); its fields' docstrings hold."""
 
     @model_validator(mode="wrap")
     @classmethod

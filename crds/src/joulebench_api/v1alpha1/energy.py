@@ -34,7 +34,7 @@ class Energy(ApiModel):
 
     policy: EnergyPolicy | None = None
     attribution: Method | None = None
-    domains: Annotated[tuple[EnergyDomain, ...], ListSet(), Field(min_length=1)] | None = None
+    domains: Annotated[tuple[EnergyDomain, ...], ListSet(), Field(min_length=1, max_length=3)] | None = None
     idle_baseline: Duration | None = None
     """How long the idle server is measured before the first question; 0s for not at all."""
     min_coverage_percent: PercentInt | None = None

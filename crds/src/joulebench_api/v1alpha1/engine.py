@@ -72,6 +72,12 @@ _OWNED: Mapping[Engine, Mapping[str, str]] = {
 }
 
 
+def spellings(option: str) -> tuple[str, ...]:
+    """The ways to write an option that the CRD can forbid one by one; `no-metrics: true` is `metrics: false`."""
+    names = (option, f"no-{option}")
+    return tuple(dict.fromkeys(way for name in names for way in (name, name.replace("-", "_"))))
+
+
 def owned_options(engine: Engine | None) -> Mapping[str, str]:
     """Options that `engineArgs` must not hold, with the field (below `spec`) that sets each instead."""
     return MappingProxyType(_ANY_ENGINE | (dict(_OWNED[engine]) if engine is not None else {}))

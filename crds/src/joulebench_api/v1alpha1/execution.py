@@ -2,15 +2,15 @@
 
 from typing import Annotated, Any
 
-from pydantic import PlainValidator
+from pydantic import PlainValidator, WithJsonSchema
 
 from joulebench_api.problems import shown
 from joulebench_api.v1alpha1.base import ApiModel, refusal
-from joulebench_api.v1alpha1.kubernetes import Env, ImagePullSecrets, Open, Placement, PodOverlay
+from joulebench_api.v1alpha1.kubernetes import Env, ImagePullSecrets, Placement, PodOverlay, ResourceRequirements
 from joulebench_api.v1alpha1.numbers import Count
 from joulebench_api.v1alpha1.references import ConfigMapKeyRef
-from joulebench_api.v1alpha1.rules import Violation
-from joulebench_api.v1alpha1.texts import Duration, NonEmpty, Percent, PositiveDuration
+from joulebench_api.v1alpha1.rules import Cel, Violation
+from joulebench_api.v1alpha1.texts import PERCENT_PATTERN, Duration, NonEmpty, Percent, PositiveDuration
 
 
 def _count_or_percent(value: Any) -> int | Percent:
@@ -22,7 +22,20 @@ def _count_or_percent(value: Any) -> int | Percent:
     raise refusal(Violation(path=(), message=message, remedy='write 10 or "5%"'))
 
 
-ErrorLimit = Annotated[int | Percent, PlainValidator(_count_or_percent)]
+ErrorLimit = Annotated[
+    int | Percent,
+    PlainValidator(_count_or_percent),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "pattern": PERCENT_PATTERN,
+            "maxLength": 8,
+            "x-kubernetes-validations": [
+                Cel("type(self) == string || self >= 0", "must not be negative").as_schema(),
+            ],
+        }
+    ),
+]
 
 
 class Warmup(ApiModel):
@@ -49,7 +62,7 @@ class Runner(ApiModel):
     image: NonEmpty | None = None
     image_pull_secrets: ImagePullSecrets | None = None
     env: Env = ()
-    resources: Open | None = None
+    resources: ResourceRequirements | None = None
     service_account_name: NonEmpty | None = None
     ca_bundle_config_map_ref: ConfigMapKeyRef | None = None
     placement: Placement | None = None

@@ -9,7 +9,7 @@ from joulebench_api.v1alpha1.collections import ListSet
 from joulebench_api.v1alpha1.decimals import Decimal, PartDecimal
 from joulebench_api.v1alpha1.kubernetes import Open
 from joulebench_api.v1alpha1.numbers import Int64, PositiveInt
-from joulebench_api.v1alpha1.texts import NonEmpty
+from joulebench_api.v1alpha1.texts import NonEmpty, Text
 
 
 class Generation(ApiModel):
@@ -18,10 +18,10 @@ class Generation(ApiModel):
     temperature: Decimal | None = None
     top_p: PartDecimal | None = None
     max_tokens: PositiveInt | None = None
-    stop: Annotated[tuple[NonEmpty, ...], ListSet()] | None = None
+    stop: Annotated[tuple[NonEmpty, ...], ListSet(), Field(max_length=64)] | None = None
     seed: Int64 | None = None
     reasoning_effort: NonEmpty | None = None
     top_logprobs: Annotated[int, Strict(), Field(ge=0, le=20)] | None = None
-    system_prompt: str | None = None
+    system_prompt: Text | None = None
     chat_template_params: Open | None = None
     extra_body: Open | None = None

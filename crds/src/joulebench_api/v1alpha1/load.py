@@ -1,17 +1,26 @@
 """Load: requests by the clock or by the number in flight instead of questions by their answers."""
 
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import Field, PlainValidator, ValidationError, WithJsonSchema
 
 from joulebench_api.problems import shown
-from joulebench_api.v1alpha1.base import ApiModel, refusal
+from joulebench_api.v1alpha1.base import ApiModel
 from joulebench_api.v1alpha1.collections import ListMap
-from joulebench_api.v1alpha1.decimals import PositiveDecimal, decimal_text
+from joulebench_api.v1alpha1.decimals import PositiveDecimal, decimal_text, parse_decimal
 from joulebench_api.v1alpha1.numbers import Percentile, PercentInt, PositiveInt
-from joulebench_api.v1alpha1.rules import Violation, exactly_one_of, only_with
-from joulebench_api.v1alpha1.texts import Dns1035, Duration, Percent, PositiveDuration
+from joulebench_api.v1alpha1.rules import Cel, Rule, Violation, exactly_one_of, only_with
+from joulebench_api.v1alpha1.texts import (
+    DURATION_PATTERN,
+    PERCENT_PATTERN,
+    Dns1035,
+    Duration,
+    Percent,
+    PositiveDuration,
+)
 
 
 class Arrival(StrEnum):
@@ -34,20 +43,29 @@ class LoadStage(ApiModel):
     requests: PositiveInt | None = None
 
 
+def _min_below_max(given: Mapping[str, Any]) -> Iterable[Violation]:
+    # A bound that is no decimal is told by its own field.
+    with suppress(ValidationError):
+        lowest, highest = parse_decimal(given.get("min")), parse_decimal(given.get("max"))
+        if lowest >= highest:
+            message = f"{decimal_text(highest)} is not above min, which is {decimal_text(lowest)}"
+            yield Violation(path=("max",), message=message, remedy="choose a higher max or a lower min", value=highest)
+
+
 class Search(ApiModel):
     """A search for the highest rate (requests per second) that meets all objectives."""
+
+    rules = (
+        Rule(
+            _min_below_max,
+            (Cel("double(string(self.min)) < double(string(self.max))", "must be above min", ".max"),),
+        ),
+    )
 
     min: PositiveDecimal
     max: PositiveDecimal
     tolerance_percent: Annotated[PercentInt, Field(ge=1)] = 5
     stage_duration: PositiveDuration = Duration("2m")
-
-    @model_validator(mode="after")
-    def _min_below_max(self) -> Self:
-        if self.min >= self.max:
-            message = f"{decimal_text(self.max)} is not above min, which is {decimal_text(self.min)}"
-            raise refusal(Violation(path=("max",), message=message, remedy="choose a higher max or a lower min"))
-        return self
 
 
 class Metric(StrEnum):
@@ -65,20 +83,41 @@ def _limit(value: Any) -> Duration | Percent:
     return Duration.parse(value)
 
 
+def _limit_fits_the_metric(given: Mapping[str, Any]) -> Iterable[Violation]:
+    metric, limit = given.get("metric"), given.get("max")
+    # What is no metric or no limit is told by its own field.
+    if metric not in set(Metric) or not isinstance(limit, str):
+        return
+    is_rate = metric == Metric.ERROR_RATE
+    if is_rate != limit.endswith("%"):
+        wanted = "a percentage such as 1%" if is_rate else "a duration such as 500ms"
+        message = f"{shown(limit)} does not fit the metric {metric}"
+        yield Violation(path=("max",), message=message, remedy=f"write {wanted}", value=limit)
+
+
 class Objective(ApiModel):
     """A bound on a percentile of a latency, or on the part of requests that fail."""
 
+    rules = (
+        Rule(
+            _limit_fits_the_metric,
+            (
+                Cel(
+                    "(self.metric == 'ErrorRate') == self.max.endsWith('%')",
+                    "must be a percentage such as 1% for ErrorRate, and a duration such as 500ms for all others",
+                    ".max",
+                ),
+            ),
+        ),
+    )
+
     metric: Metric
     percentile: Percentile
-    max: Annotated[Duration | Percent, PlainValidator(_limit)]
-
-    @model_validator(mode="after")
-    def _limit_fits_the_metric(self) -> Self:
-        if (self.metric is Metric.ERROR_RATE) != isinstance(self.max, Percent):
-            wanted = "a percentage such as 1%" if self.metric is Metric.ERROR_RATE else "a duration such as 500ms"
-            message = f"{shown(self.max)} does not fit the metric {self.metric}"
-            raise refusal(Violation(path=("max",), message=message, remedy=f"write {wanted}"))
-        return self
+    max: Annotated[
+        Duration | Percent,
+        PlainValidator(_limit),
+        WithJsonSchema({"type": "string", "pattern": f"{DURATION_PATTERN}|{PERCENT_PATTERN}", "maxLength": 32}),
+    ]
 
 
 class Load(ApiModel):
@@ -94,4 +133,6 @@ class Load(ApiModel):
     burstiness: PositiveDecimal | None = None
     stages: Annotated[tuple[LoadStage, ...], ListMap(), Field(min_length=1, max_length=64)] | None = None
     search: Search | None = None
-    objectives: Annotated[tuple[Objective, ...], ListMap(("metric", "percentile")), Field(min_length=1)] | None = None
+    objectives: (
+        Annotated[tuple[Objective, ...], ListMap(("metric", "percentile")), Field(min_length=1, max_length=16)] | None
+    ) = None

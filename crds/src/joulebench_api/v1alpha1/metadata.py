@@ -47,8 +47,13 @@ def _check_namespace(value: str) -> str:
     return value
 
 
-Annotations = Annotated[dict[str, str], AfterValidator(_check_keys)]
-Labels = Annotated[dict[str, str], AfterValidator(_check_keys), AfterValidator(_check_labels)]
+MAX_KEYS = 64
+"""Of labels and of annotations that a user writes."""
+
+Annotations = Annotated[dict[str, str], AfterValidator(_check_keys), Field(max_length=MAX_KEYS)]
+Labels = Annotated[
+    dict[str, str], Field(max_length=MAX_KEYS), AfterValidator(_check_keys), AfterValidator(_check_labels)
+]
 
 
 class Metadata(ApiModel):

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Annotated
 
+from pydantic import Field
+
 from joulebench_api.v1alpha1.base import ApiModel
 from joulebench_api.v1alpha1.collections import ListSet
 from joulebench_api.v1alpha1.storage import Store
@@ -31,5 +33,5 @@ class Results(ApiModel):
     """What is kept of a run."""
 
     store: Store | None = None
-    exports: Annotated[tuple[Export, ...], ListSet()] | None = None
+    exports: Annotated[tuple[Export, ...], ListSet(), Field(max_length=6)] | None = None
     artifacts: Artifacts = Artifacts.ALL

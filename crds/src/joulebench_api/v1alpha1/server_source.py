@@ -11,7 +11,7 @@ from joulebench_api.v1alpha1.decimals import Decimal
 from joulebench_api.v1alpha1.metadata import TemplateMetadata
 from joulebench_api.v1alpha1.model_server import ModelServerSpec
 from joulebench_api.v1alpha1.references import ApiKeySecretRef, NameRef
-from joulebench_api.v1alpha1.rules import Violation, exactly_one_of
+from joulebench_api.v1alpha1.rules import Cel, Rule, Violation, exactly_one_of
 from joulebench_api.v1alpha1.texts import HttpUrl, NonEmpty
 
 
@@ -40,7 +40,7 @@ class ModelServerTemplate(ApiModel):
 class PodSelector(ApiModel):
     """The pods behind an address, by their labels."""
 
-    match_labels: dict[str, str] = Field(min_length=1)
+    match_labels: dict[str, str] = Field(min_length=1, max_length=64)
 
 
 class TokenPrices(ApiModel):
@@ -78,10 +78,27 @@ def _shared_only_with_a_reference(given: Mapping[str, Any]) -> Iterable[Violatio
 class ServerSource(ApiModel):
     """Where a model is: a ModelServer, a server made for this run, or one that others run."""
 
-    rules = (exactly_one_of("modelServerRef", "template", "external"), _shared_only_with_a_reference)
+    rules = (
+        exactly_one_of("modelServerRef", "template", "external"),
+        Rule(
+            _shared_only_with_a_reference,
+            (
+                Cel(
+                    "!has(self.access) || self.access != 'Shared' || has(self.modelServerRef)",
+                    "Shared is allowed only with modelServerRef",
+                    ".access",
+                ),
+            ),
+        ),
+    )
 
     model_server_ref: NameRef | None = None
+    """A ModelServer of the same namespace; a run never changes it."""
     template: ModelServerTemplate | None = None
+    """A server that the run makes and removes at its end."""
     external: External | None = None
+    """A server that others run."""
     access: Access = Access.EXCLUSIVE
+    """Exclusive: runs on the same server take turns, the oldest first."""
     routing: Routing | None = None
+    """Absent: LeastInFlight, or Service for an external server."""

@@ -1,8 +1,12 @@
 """Where models, data and results lie."""
 
+from enum import StrEnum
+from typing import Annotated
+
 from pydantic import Field
 
 from joulebench_api.v1alpha1.base import ApiModel
+from joulebench_api.v1alpha1.collections import ListSet
 from joulebench_api.v1alpha1.references import ClaimRef, NameRef, TokenSecretRef
 from joulebench_api.v1alpha1.rules import exactly_one_of
 from joulebench_api.v1alpha1.texts import HttpUrl, NonEmpty, Quantity, StoreUrl
@@ -51,12 +55,23 @@ class ModelSource(Source):
     image: Image | None = None
 
 
+class AccessMode(StrEnum):
+    """How many pods or nodes may use a claim at once."""
+
+    READ_WRITE_ONCE = "ReadWriteOnce"
+    READ_ONLY_MANY = "ReadOnlyMany"
+    READ_WRITE_MANY = "ReadWriteMany"
+    READ_WRITE_ONCE_POD = "ReadWriteOncePod"
+
+
 class ClaimTemplate(ApiModel):
     """A persistent volume claim to be made."""
 
     size: Quantity
     storage_class_name: NonEmpty | None = None
-    access_modes: tuple[NonEmpty, ...] = Field(default=("ReadWriteOnce",), min_length=1)
+    access_modes: Annotated[tuple[AccessMode, ...], ListSet(), Field(min_length=1, max_length=4)] = (
+        AccessMode.READ_WRITE_ONCE,
+    )
 
 
 class Cache(ApiModel):

@@ -1,18 +1,26 @@
 """Texts with a form of their own: durations, percentages, quantities, names and addresses."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from joulebench_api.problems import shown
 from joulebench_api.v1alpha1.base import refusal
-from joulebench_api.v1alpha1.rules import Violation
+from joulebench_api.v1alpha1.rules import Cel, Violation
+from joulebench_api.v1alpha1.values import Form, ValueRule
 
 DURATION_PATTERN = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
 """Gateway API's pattern (GEP-2257)."""
@@ -97,13 +105,14 @@ def _not_a_duration(value: Any) -> Violation:
     return Violation(path=(), message=f"{shown(value)} is not a duration", remedy=remedy)
 
 
-def _positive(value: Duration) -> Duration:
+def _positive(value: Duration) -> Iterable[Violation]:
     if value.milliseconds == 0:
-        raise refusal(Violation(path=(), message=f"must be longer than 0, found {value}"))
-    return value
+        yield Violation(path=(), message=f"must be longer than 0, found {value}", value=value)
 
 
-PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+PositiveDuration = Annotated[
+    Duration, ValueRule(_positive, (Cel("duration(self) > duration('0s')", "must be longer than 0"),))
+]
 
 
 class Percent(_PatternText):
@@ -131,15 +140,6 @@ class Percent(_PatternText):
         return float(Decimal(self[:-1]) / 100)
 
 
-def _text(pattern: str, what: str, remedy: str) -> Callable[[str], str]:
-    def check(value: str) -> str:
-        if re.fullmatch(pattern, value) is None:
-            raise refusal(Violation(path=(), message=f"{shown(value)} is not {what}", remedy=remedy))
-        return value
-
-    return check
-
-
 def _quantity_text(value: Any) -> Any:
     # `size: 10` is as good to Kubernetes as `size: "10"`.
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -165,26 +165,48 @@ def _http_url(value: str) -> str:
 
 _URL_REMEDY = "write it with http:// or https://, such as http://127.0.0.1:11434/v1"
 
-NonEmpty = Annotated[str, Field(min_length=1)]
+NAME_LENGTH = 1024
+URL_LENGTH = 2048
+TEXT_LENGTH = 65_536
+
+NonEmpty = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH)]
+"""A name, a path or another short text. Its bound keeps the cost of the API server's rules bounded."""
+Text = Annotated[str, Field(max_length=TEXT_LENGTH)]
+"""A text of any kind, such as a prompt."""
 Quantity = Annotated[
     str,
     BeforeValidator(_quantity_text),
-    AfterValidator(_text(QUANTITY_PATTERN, "a quantity", "write it as 500m, 2 or 10Gi")),
-]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-StoreUrl = Annotated[
-    str,
-    AfterValidator(
-        _text(r"^[a-z][a-z0-9+.-]*://[^\s/]\S*$", "the address of a store", "write it as s3://bucket/folder")
+    Form(QUANTITY_PATTERN, "a quantity", "write it as 500m, 2 or 10Gi"),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "pattern": QUANTITY_PATTERN,
+            "maxLength": 32,
+            "x-kubernetes-validations": [
+                Cel("type(self) == string || self >= 0", "must not be negative").as_schema(),
+            ],
+        }
     ),
 ]
+HTTP_URL_PATTERN = r"^https?://[^/?#@\s]+([/?#]\S*)?$"
+HttpUrl = Annotated[
+    str,
+    AfterValidator(_http_url),
+    WithJsonSchema({"type": "string", "pattern": HTTP_URL_PATTERN, "maxLength": URL_LENGTH}),
+    Field(max_length=URL_LENGTH),
+]
+StoreUrl = Annotated[
+    str,
+    Form(r"^[a-z][a-z0-9+.-]*://[^\s/]\S*$", "the address of a store", "write it as s3://bucket/folder"),
+    Field(max_length=URL_LENGTH),
+]
 CurrencyCode = Annotated[
-    str, AfterValidator(_text(r"^[A-Z]{3}$", "a currency code", "write the three letters of ISO 4217, such as EUR"))
+    str, Form(r"^[A-Z]{3}$", "a currency code", "write the three letters of ISO 4217, such as EUR")
 ]
 _DNS_REMEDY = "use lower-case letters, digits and '-'; begin with a letter and do not end with '-'"
-Dns1035 = Annotated[
-    str, AfterValidator(_text(DNS_1035_PATTERN, "a name that Kubernetes takes (DNS-1035)", _DNS_REMEDY))
-]
+Dns1035 = Annotated[str, Form(DNS_1035_PATTERN, "a name that Kubernetes takes (DNS-1035)", _DNS_REMEDY)]
 ObjectName = Annotated[Dns1035, Field(max_length=45)]
 """Name of a BenchmarkRun or ModelServer: what is made from it (pods, Services) must stay within 63 characters."""
 SubmodelName = Annotated[Dns1035, Field(max_length=15)]
+CampaignName = Annotated[Dns1035, Field(max_length=27)]
+"""27 + `-` + 10 of a cell's hash + `-` + 6 of a round stay within 45."""
