@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from yaml import MarkedYAMLError, YAMLError  # has no stubs of its own
+from yaml import MarkedYAMLError, YAMLError
 
 from joulebench_api.problems import Path, Position, Problem, Severity, problem_at, shown
 from joulebench_api.yaml_nodes import TAG, Mapping, Node, Scalar, Sequence, TooDeepError, compose
@@ -100,7 +100,7 @@ def _tab_at(text: str, mark: Any) -> bool:
     return bool(mark.line < len(lines) and lines[mark.line][mark.column : mark.column + 1] == "\t")
 
 
-class _TooMuchError(YAMLError):  # see the import
+class _TooMuchError(YAMLError):
     """The text stands for more values than are read."""
 
 
