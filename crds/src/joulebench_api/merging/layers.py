@@ -15,9 +15,9 @@ def merge(lower: Written, upper: Written, *, model: type[ApiModel]) -> dict[str,
     """Lay one layer over another; both are (parts of) a `model`. Neither is changed.
 
     Objects merge, lists replace. A null in a known field says nothing; in an open object it is a value. A field of a
-    union displaces the others of the lower layer. So merging is associative, except where three layers say a union's
-    field, another one, and the first again: then the order of the layers decides, which is why they are merged from
-    the lowest up.
+    union displaces the others of the lower layer. So merging is associative, except where three layers say one thing,
+    another, and the first again: a union's fields, or an object, a value and an object in an open object. Then the
+    order of the layers decides, which is why they are merged from the lowest up.
     """
     known = shapes(model)
     said = _said(upper)
