@@ -46,9 +46,9 @@ generate: setup ## write everything that is generated from the code (stubs, refe
 bench: setup ## the bars, measured side by side on this machine
 	$(BIN)/python -m tests.bench
 
-lock: setup ## resolve the dependencies anew
+lock: setup ## resolve the dependencies anew; LOCK_FLAGS=--upgrade takes the newest of everything
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --upgrade --quiet --group dev --extra embedded \
+	  --no-emit-index-url --no-emit-find-links --quiet $(LOCK_FLAGS) --group dev --extra embedded \
 	  $(PACKAGES:%=%/pyproject.toml) \
 	  $(foreach name,api exporter simulator runner operator,--no-emit-package joulebench-$(name)) -o requirements.lock
 
