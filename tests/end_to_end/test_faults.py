@@ -136,7 +136,9 @@ def test_our_own_server_that_never_gets_ready_shows_its_last_words(
     benchmark: Callable[..., Path], joulebench: Callable[..., Any]
 ) -> None:
     pytest.importorskip("xllamacpp", reason="the embedded model server is not installed")
-    run = joulebench(benchmark({"template": {"spec": {"preset": "smollm2-135m-instruct", "startupTimeout": "1ms"}}}))
+    # It lives, but under another name, so the model that is asked for is never listed.
+    spec = {"preset": "smollm2-135m-instruct", "args": ["--alias", "another"], "startupTimeout": "3s"}
+    run = joulebench(benchmark({"template": {"spec": spec}}))
     assert run.exit_code == 1
     assert "is not ready after" in run.out + run.err
     assert "server.log" in run.out + run.err
