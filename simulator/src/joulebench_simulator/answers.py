@@ -75,6 +75,8 @@ class Scripted:
     entries: Sequence[Entry]
     seed: int
     right: float = 1.0
+    preface_words: tuple[int, int] = (0, 0)
+    """So many words by chance come before what the file says, so that answers differ in length."""
     _exact: dict[str, Entry] = field(init=False, default_factory=dict)
     _others: list[Entry] = field(init=False, default_factory=list)
 
@@ -90,9 +92,15 @@ class Scripted:
         entry = self._find(prompt)
         if entry is None:
             return None
+        preface = self._preface(prompt, choice)
         if fraction(self.seed, "right", prompt.key, choice) < self.right:
-            return Answer(text=entry.answer, tool_calls=entry.tool_calls)
-        return Answer(text=_wrong(entry, seed=self.seed, key=f"{prompt.key}.{choice}"))
+            return Answer(text=preface + entry.answer, tool_calls=entry.tool_calls)
+        return Answer(text=preface + _wrong(entry, seed=self.seed, key=f"{prompt.key}.{choice}"))
+
+    def _preface(self, prompt: Prompt, choice: int) -> str:
+        random = generator(self.seed, "preface", prompt.key, choice)
+        count = random.randint(*self.preface_words)
+        return f"{words(random.choices(WORDS, k=count))} " if count else ""
 
     def _find(self, prompt: Prompt) -> Entry | None:
         if prompt.question in self._exact:

@@ -96,6 +96,10 @@ def _answers(group: Any) -> None:
         "--right", metavar="P", type=_part, default=1.0, help="probability that the file's answer is given right (1)"
     )
     group.add_argument(
+        "--preface-words", metavar="LEAST-MOST", type=_preface, default="0-0",
+        help="so many words by chance before what the file says (0-0)",
+    )  # fmt: skip
+    group.add_argument(
         "--answer-with", choices=["drawn", "echo"], default="drawn",
         help="what the file does not know: words by chance, or the question again (drawn)",
     )  # fmt: skip
@@ -191,6 +195,7 @@ _count = _checked(int, lambda value: value >= 1, "a whole number from 1 up")
 _part = _checked(float, lambda value: 0.0 <= value <= 1.0, "a number from 0 to 1")
 _amount = _checked(float, lambda value: 0.0 <= value <= 1e6, "a number from 0 up")
 _range = _checked(_read_range, lambda value: 1 <= value[0] <= value[1], "two whole numbers such as 8-64")
+_preface = _checked(_read_range, lambda value: 0 <= value[0] <= value[1], "two whole numbers such as 0-20")
 _speed = _checked(
     lambda text: float("inf") if text == "unlimited" else float(text), lambda value: value > 0, "a factor or unlimited"
 )

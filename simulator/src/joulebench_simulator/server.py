@@ -140,7 +140,13 @@ def _app(options: argparse.Namespace, *, engine: Engine, api_key: str | None) ->
     drawn: Answerer = Drawn(seed=options.seed, least_words=least, most_words=most)
     answerers = [Echo() if options.answer_with == "echo" else drawn]
     if options.answers is not None:
-        answerers.insert(0, Scripted(entries=read_answers(options.answers), seed=options.seed, right=options.right))
+        scripted = Scripted(
+            entries=read_answers(options.answers),
+            seed=options.seed,
+            right=options.right,
+            preface_words=options.preface_words,
+        )
+        answerers.insert(0, scripted)
     rules = [parse_rule(text) for text in options.fault]
     rules += [] if options.faults is None else read_rules(options.faults)
     return App(
