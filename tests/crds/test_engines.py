@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from joulebench_api.engines import simulator
 from joulebench_api.engines.arguments import render
 from joulebench_api.engines.command import EngineCommand
 from joulebench_api.engines.llamacpp import command
@@ -152,6 +153,30 @@ def test_a_preset_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         find_preset("smollm2-135m-instruct").file = "x"  # type: ignore[misc]  # that is what is tested
     assert list(PRESETS) == ["smollm2-135m-instruct"]
+
+
+def _simulator(**fields: Any) -> ModelServerSpec:
+    return ModelServerSpec.model_validate({"engine": "Simulator", "model": "sim"} | fields)
+
+
+def test_the_simulators_flags_are_its_engine_args() -> None:
+    spec = _simulator(
+        maxModelLen=512, engineArgs={"seed": 7, "speed": "unlimited", "fault": ["hang", "close"], "prefix-cache": True}
+    )
+    built = simulator.command(spec, model_path="", host="127.0.0.1", port=8000)
+    assert built.argv == (
+        *("joulebench-simulator", "--served-model-name", "sim", "--host", "127.0.0.1", "--port", "8000"),
+        *("--max-model-len", "512", "--seed", "7", "--speed", "unlimited", "--fault", "hang", "--fault", "close"),
+        "--prefix-cache",
+    )
+    assert (built.health_path, built.metrics_path, built.key_variable) == ("/health", "/metrics", None)
+    assert builder("Simulator") is simulator.command
+
+
+def test_tensor_parallelism_is_the_number_of_simulated_devices() -> None:
+    assert simulator.device_count(_simulator(parallelism={"tensor": 4})) == 4
+    with pytest.raises(UnsupportedSpecError, match=r"parallelism\.pipeline: 2 cannot be had with the engine Simulator"):
+        simulator.command(_simulator(parallelism={"pipeline": 2}), model_path="", host="h", port=1)
 
 
 def test_only_engines_with_a_builder_can_be_started() -> None:

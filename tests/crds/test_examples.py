@@ -15,7 +15,10 @@ from joulebench_api.v1alpha1 import External
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 ALL = sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.yaml"))
 
-LAPTOP = ("demo.yaml", "external.yaml", "gsm8k-laptop.yaml", "stories/external-prices.yaml")
+LAPTOP = (
+    "demo.yaml", "everyday-simulator.yaml", "external.yaml", "gsm8k-laptop.yaml", "gsm8k-simulator.yaml",
+    "stories/external-prices.yaml",
+)  # fmt: skip
 """Examples that `joulebench run` takes on a machine without GPU and cluster (some need a key or a file; see each)."""
 
 STORIES = {

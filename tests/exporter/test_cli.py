@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from joulebench_api.contracts.device_file import DeviceFileWriter, DeviceIdentity
 from joulebench_api.contracts.energy import Domain, SensorKind
 from joulebench_exporter.cli import main
 from joulebench_exporter.client import ExporterClient
@@ -116,6 +117,32 @@ async def test_it_streams_the_counters_of_a_rapl_tree(tmp_path: Path) -> None:
     assert (second.first_sequence, second.energy_mj) == (2, [2000])
 
 
+async def test_it_streams_the_counter_of_a_simulated_device(tmp_path: Path) -> None:
+    file = tmp_path / "0.device"
+    writer = DeviceFileWriter(file, identity=DeviceIdentity(uuid="GPU-1"), resting_power_mw=1_000_000)
+    options = (
+        "--sensor",
+        "simulated",
+        "--device-file",
+        str(file),
+        "--tick",
+        "20ms",
+        "--period",
+        "5ms",
+        "--batch",
+        "5ms",
+    )
+    with running(tmp_path, *options) as exporter:
+        async with ExporterClient(exporter.target) as client:
+            (device,) = (await client.describe()).devices
+            batches = client.watch()
+            ticks = [batch for batch in [await anext(batches) for _ in range(4)] if batch.first_sequence > 1]
+    assert (device.uuid, device.domain, device.sensor_kind) == ("GPU-1", Domain.GPU, SensorKind.SIMULATED)
+    assert ticks[-1].energy_mj[-1] > 0
+    assert ticks[-1].energy_mj[-1] % 20_000 == 0  # whole ticks of 20 ms at 1 kW
+    writer.close()
+
+
 def test_it_ends_with_its_stdin(tmp_path: Path) -> None:
     with running(tmp_path, "--sensor", "modelled", "--exit-with-stdin") as exporter:
         assert exporter.process.stdin is not None
@@ -172,6 +199,8 @@ def test_its_socket_is_for_this_user_alone(tmp_path: Path) -> None:
         (["--sensor", "raple"], "Did you mean 'rapl'?"),
         (["--sensor", "rapl", "--rapl-root", "/nonexistent"], "no RAPL counter under /nonexistent"),
         (["--sensor", "modelled", "--idle-watts", "-3"], "--idle-watts is '-3.0'"),
+        (["--sensor", "simulated"], "Give --device-file once for each device"),
+        (["--sensor", "simulated", "--device-file", "/dev/null"], "is not a device file"),
         (["--sensor", "modelled", "--listen", "0.0.0.0:9780"], "power is a side channel"),
         (["--sensor", "modelled", "--listen", "unix:/nonexistent/x.sock"], "folder of the socket"),
         (["--sensor", "modelled", "--listen", "unix:/" + 120 * "x"], "longer than 103 bytes"),
@@ -209,5 +238,13 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
-    for word in ("examples:", "rapl", "modelled", "JOULEBENCH_MODELLED_IDLE_WATTS", "exit status"):
+    for word in (
+        "examples:",
+        "rapl",
+        "modelled",
+        "simulated",
+        "--jitter",
+        "JOULEBENCH_MODELLED_IDLE_WATTS",
+        "exit status",
+    ):
         assert word in text

@@ -8,6 +8,7 @@ from pathlib import Path
 from joulebench_exporter import __version__, durations, lifeline
 from joulebench_exporter.errors import ExporterError
 from joulebench_exporter.options import ExporterOptions
+from joulebench_exporter.rhythm import Rhythm
 
 _DESCRIPTION = """\
 Measure the energy of this machine and serve every tick of every energy counter over gRPC.
@@ -22,6 +23,8 @@ sensors:
             sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj
   modelled  no hardware needed: idle watts x uptime + watts per core x busy CPU time; an estimate,
             and labelled as one wherever its joules are shown
+  simulated no hardware involved: the devices of a simulator, shown as by a real counter (--device-file, --tick,
+            --phase, --delay, --jitter)
 
 environment:
   JOULEBENCH_MODELLED_IDLE_WATTS      watts of the whole machine at rest     (default 0.74 per logical core)
@@ -62,6 +65,14 @@ def _options(parsed: argparse.Namespace) -> ExporterOptions:
         rapl_root=parsed.rapl_root,
         idle_watts=parsed.idle_watts,
         watts_per_core=parsed.watts_per_core,
+        device_files=parsed.device_file,
+        simulated_rhythm=Rhythm(
+            tick_ns=parsed.tick,
+            phase_ns=parsed.phase,
+            delay_ns=parsed.delay,
+            jitter_ns=parsed.jitter,
+            seed=parsed.jitter_seed,
+        ),
         period_ns=parsed.period,
         batch_seconds=parsed.batch / 1e9,
         ready_file=parsed.ready_file,
@@ -95,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--idle-watts", metavar="W", type=float, help="modelled: watts of the whole machine at rest")
     parser.add_argument("--watts-per-core", metavar="W", type=float, help="modelled: watts that one busy core adds")
+    _add_simulated(parser)
     parser.add_argument(
         "--period", metavar="TIME", type=_duration("1ms", "60s"), default="100ms", help="time between reads (100ms)"
     )
@@ -117,6 +129,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"joulebench-exporter {__version__}")
     return parser
+
+
+def _add_simulated(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device-file",
+        metavar="PATH",
+        type=Path,
+        action="append",
+        default=[],
+        help="simulated: the device file that joulebench-simulator writes; several times for several devices",
+    )
+    for name, default, text in (
+        ("tick", "100ms", "time between two moves of the counter; 0ms: it moves all the time"),
+        ("phase", "0ms", "when it moves, after the monotonic clock's whole ticks"),
+        ("delay", "0ms", "how old the energy is that it shows"),
+        ("jitter", "0ms", "by how much a move comes earlier or later, at most; below half a tick"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            metavar="TIME",
+            type=_duration("0s", "60s"),
+            default=default,
+            help=f"simulated: {text} ({default})",
+        )
+    parser.add_argument("--jitter-seed", metavar="N", type=int, default=0, help="simulated: seed of the jitter (0)")
 
 
 def _duration(least: str, most: str) -> Callable[[str], int]:

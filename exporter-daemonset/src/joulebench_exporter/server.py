@@ -5,8 +5,9 @@ import json
 import logging
 import os
 import signal
+import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,8 @@ from joulebench_exporter.service import EnergyService
 
 # Streams end within one batch interval of a stop; who does not take the rest by then is left behind.
 _GRACE_SECONDS: Final = 1.0
+_SIMULATOR_SECONDS: Final = 20.0
+_POLL_SECONDS: Final = 0.02
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +53,8 @@ async def run(options: ExporterOptions) -> None:
     stop = _Stop()
     stop.listen(with_stdin=options.exit_with_stdin)
     clock, boot, instance_id = SystemClock(), boot_id(), uuid.uuid4().hex
+    if not await _simulator_started(options.device_files, stop):
+        return
     detected = _open_sensors(options, boot=boot, clock=clock)
     sampler = Sampler(sensors=detected.sensors, clock=clock, period_ns=options.period_ns)
     service = EnergyService(
@@ -71,6 +76,16 @@ async def run(options: ExporterOptions) -> None:
     stop.raise_failure()
 
 
+async def _simulator_started(device_files: Sequence[Path], stop: "_Stop") -> bool:
+    """Give a simulator that starts beside us the time to make its files; False: we were stopped meanwhile."""
+    deadline = time.monotonic() + _SIMULATOR_SECONDS
+    while not all(path.exists() for path in device_files) and time.monotonic() < deadline:
+        if stop.set:
+            return False
+        await asyncio.sleep(_POLL_SECONDS)
+    return True
+
+
 def _open_sensors(options: ExporterOptions, *, boot: str, clock: SystemClock) -> Detected:
     sensor_options = SensorOptions(
         boot_id=boot,
@@ -78,6 +93,9 @@ def _open_sensors(options: ExporterOptions, *, boot: str, clock: SystemClock) ->
         rapl_root=options.rapl_root,
         idle_watts=options.idle_watts,
         watts_per_core=options.watts_per_core,
+        device_files=options.device_files,
+        simulated_rhythm=options.simulated_rhythm,
+        monotonic_ns=clock.monotonic_ns,
     )
     return open_sensors(options.sensors, sensor_options)
 
@@ -99,6 +117,10 @@ class _Stop:
     def fail(self, error: Exception) -> None:
         self._failure = error
         self._set_from_thread("the sampler failed")
+
+    @property
+    def set(self) -> bool:
+        return self._reason.done()
 
     async def wait(self) -> str:
         return await self._reason

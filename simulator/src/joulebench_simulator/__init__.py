@@ -1,3 +1,3 @@
-"""An OpenAI-compatible server that knows what each request really costs. Not built yet."""
+"""An OpenAI-compatible server that knows what each request really costs."""
 
 __version__ = "0.1.0.dev0"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
-from joulebench_api.engines import llamacpp
+from joulebench_api.engines import llamacpp, simulator
 from joulebench_api.engines.command import EngineCommand
 from joulebench_api.engines.presets import find_preset
 from joulebench_api.errors import UnknownNameError, UnsupportedSpecError
@@ -22,7 +22,9 @@ class Builder(Protocol):
         """The command; raises ApiError for what the engine cannot do."""
 
 
-BUILDERS: Mapping[Engine, Builder] = MappingProxyType({Engine.LLAMA_CPP: llamacpp.command})
+BUILDERS: Mapping[Engine, Builder] = MappingProxyType(
+    {Engine.LLAMA_CPP: llamacpp.command, Engine.SIMULATOR: simulator.command}
+)
 """The engines that can be started."""
 
 

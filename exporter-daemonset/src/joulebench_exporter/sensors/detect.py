@@ -1,13 +1,15 @@
 """Which sensors are used: those that were named, or the best that this machine has."""
 
 import difflib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from joulebench_exporter.errors import BadOptionError, SensorUnavailableError
-from joulebench_exporter.sensors import modelled, rapl
+from joulebench_exporter.rhythm import DEFAULT_RHYTHM, Rhythm
+from joulebench_exporter.sensors import modelled, rapl, simulated
 from joulebench_exporter.sensors.base import Sensor
 
 AUTO: Final = "auto"
@@ -22,6 +24,9 @@ class SensorOptions:
     rapl_root: Path = rapl.DEFAULT_ROOT
     idle_watts: float | None = None
     watts_per_core: float | None = None
+    device_files: Sequence[Path] = ()
+    simulated_rhythm: Rhythm = DEFAULT_RHYTHM
+    monotonic_ns: Callable[[], int] = time.monotonic_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +46,17 @@ def _modelled(options: SensorOptions) -> Sensor:
     return modelled.ModelledSensor(boot_id=options.boot_id, coefficients=numbers, uptime_ns=options.uptime_ns)
 
 
-_OPENERS: Final[Mapping[str, Callable[[SensorOptions], Sensor]]] = {rapl.NAME: _rapl, modelled.NAME: _modelled}
+def _simulated(options: SensorOptions) -> Sensor:
+    return simulated.SimulatedSensor(
+        options.device_files, rhythm=options.simulated_rhythm, monotonic_ns=options.monotonic_ns
+    )
+
+
+_OPENERS: Final[Mapping[str, Callable[[SensorOptions], Sensor]]] = {
+    rapl.NAME: _rapl,
+    modelled.NAME: _modelled,
+    simulated.NAME: _simulated,
+}
 SENSOR_NAMES: Final[Sequence[str]] = (AUTO, *_OPENERS)
 
 

@@ -55,11 +55,17 @@ Ctrl-C ends a run early and keeps what is finished; a second Ctrl-C ends it at o
     "--sensor",
     default="auto",
     show_default=True,
-    help="Where the joules come from: auto, rapl (a hardware counter) or modelled (from CPU time).",
+    help="Where the joules come from: auto, rapl (a hardware counter), modelled (from CPU time) or simulated.",
 )
 @click.option("--rapl-root", type=click.Path(path_type=Path), hidden=True, help="Another powercap tree, for tests.")
 @click.option("--idle-watts", type=float, help="Modelled sensor: power of the idle machine.")
 @click.option("--watts-per-core", type=float, help="Modelled sensor: additional power of each busy core.")
+@click.option("--tick", metavar="TIME", help="Simulated sensor: time between two moves of a counter.  [default: 100ms]")
+@click.option("--phase", metavar="TIME", help="Simulated sensor: when the counter moves within a tick.  [default: 0ms]")
+@click.option("--delay", metavar="TIME", help="Simulated sensor: how old the energy is that it shows.  [default: 0ms]")
+@click.option(
+    "--jitter", metavar="TIME", help="Simulated sensor: by how much moves come early or late.  [default: 0ms]"
+)
 @click.option(
     "--meter-port", type=int, default=0, help="Port of the meter's proxy on 127.0.0.1.  [default: any free one]"
 )
@@ -74,6 +80,10 @@ def run(
     rapl_root: Path | None,
     idle_watts: float | None,
     watts_per_core: float | None,
+    tick: str | None,
+    phase: str | None,
+    delay: str | None,
+    jitter: str | None,
     meter_port: int,
 ) -> None:
     """Run the benchmark in FILE on this machine and print what a correct answer cost.
@@ -96,6 +106,11 @@ def run(
         rapl_root=rapl_root,
         idle_watts=idle_watts,
         watts_per_core=watts_per_core,
+        rhythm={
+            name: text
+            for name, text in (("tick", tick), ("phase", phase), ("delay", delay), ("jitter", jitter))
+            if text is not None
+        },
         meter_port=meter_port,
     )
     with claimed(folder), tempfile.TemporaryDirectory(prefix="joulebench-") as sockets:

@@ -23,6 +23,8 @@ def _write_settings(plan: LocalPlan) -> None:
     folder.mkdir()
     plan.meter_settings.write(folder / METER_SETTINGS)
     plan.driver_settings.write(folder / DRIVER_SETTINGS)
+    for path, content in plan.files.items():
+        path.write_bytes(content)
 
 
 async def _execute(plan: LocalPlan, on_status: Callable[[MeterStatus], None]) -> ExitCode:

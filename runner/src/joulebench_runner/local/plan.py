@@ -16,6 +16,8 @@ class LocalOptions:
     rapl_root: Path | None = None
     idle_watts: float | None = None
     watts_per_core: float | None = None
+    rhythm: Mapping[str, str] = field(default_factory=dict)
+    """Of the counters of simulated devices: `tick`, `phase`, `delay` and `jitter`, as the exporter has them."""
     meter_port: int = 0
 
 
@@ -41,5 +43,7 @@ class LocalPlan:
     driver: Command
     run_seconds: float
     """Deadline of the whole run (`timeouts.run`)."""
+    files: Mapping[Path, bytes] = field(default_factory=dict)
+    """Written before anything is started; outside of the run's folder."""
     notes: Sequence[str] = ()
     """What the user should know before the run begins, such as fields that only a cluster uses."""

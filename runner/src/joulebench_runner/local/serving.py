@@ -3,18 +3,24 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from joulebench_api.contracts.device_file import SUFFIX
 from joulebench_api.contracts.identity import JUDGE_ALIAS, MODEL_ALIAS
+from joulebench_api.engines import simulator
+from joulebench_api.engines.arguments import render
+from joulebench_api.engines.command import EngineCommand
 from joulebench_api.engines.presets import Preset, find_preset
 from joulebench_api.engines.registry import builder, engine_of
-from joulebench_api.errors import ApiError
+from joulebench_api.engines.simulator import device_count
+from joulebench_api.errors import ApiError, UnsupportedSpecError
 from joulebench_api.loading import Loaded, server_spec
 from joulebench_api.secrets import environment_name
 from joulebench_api.v1alpha1 import BenchmarkRunSpec, External, ModelServerSpec, ServerSource
+from joulebench_api.v1alpha1.engine import Engine
 from joulebench_runner.config import Upstream
 from joulebench_runner.errors import BadInputError
 from joulebench_runner.local.addresses import LOOPBACK, free_port, is_local
@@ -34,11 +40,29 @@ class Serving:
     model_file: Path | None = None
     energy_problem: str | None = None
     """Why the server's joules cannot be seen from here, if so."""
+    device_files: Sequence[Path] = ()
+    """Of simulated devices."""
 
 
-def servings(loaded: Loaded, spec: BenchmarkRunSpec) -> list[Serving]:
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """Where a simulator that the run starts puts what it knows."""
+
+    folder: Path
+    """For the files of its devices."""
+    log: Path
+    """What each request truly cost: outside of the run's folder, whose figures it is to check."""
+    answers: Path | None
+    """The right answers to the task's questions, if they are known."""
+
+    def device_files(self, count: int) -> list[Path]:
+        """One file a device."""
+        return [self.folder / f"{number}{SUFFIX}" for number in range(count)]
+
+
+def servings(loaded: Loaded, spec: BenchmarkRunSpec, *, simulation: Simulation) -> list[Serving]:
     """How the model under test and, if there is one, the judge are served; the model comes first."""
-    model = _serving(loaded, spec.server, MODEL_ALIAS, spec=spec)
+    model = _serving(loaded, spec.server, MODEL_ALIAS, spec=spec, simulation=simulation)
     if spec.judge is None:
         return [model]
     if _same_server(spec.server, spec.judge.server):
@@ -49,14 +73,16 @@ def servings(loaded: Loaded, spec: BenchmarkRunSpec) -> list[Serving]:
             "spec.judge.server: a local run starts one model server, the one under test",
             remedy="name the judge under external, or use the model's own modelServerRef",
         )
-    return [model, _serving(loaded, spec.judge.server, JUDGE_ALIAS, spec=spec)]
+    return [model, _serving(loaded, spec.judge.server, JUDGE_ALIAS, spec=spec, simulation=simulation)]
 
 
 def _same_server(one: ServerSource, other: ServerSource) -> bool:
     return one.model_server_ref is not None and one.model_server_ref == other.model_server_ref
 
 
-def _serving(loaded: Loaded, source: ServerSource, alias: str, *, spec: BenchmarkRunSpec) -> Serving:
+def _serving(
+    loaded: Loaded, source: ServerSource, alias: str, *, spec: BenchmarkRunSpec, simulation: Simulation
+) -> Serving:
     path = "spec.server" if alias == MODEL_ALIAS else "spec.judge.server"
     role = "model" if alias == MODEL_ALIAS else "judge"
     found = server_spec(loaded, source)
@@ -68,6 +94,8 @@ def _serving(loaded: Loaded, source: ServerSource, alias: str, *, spec: Benchmar
     ready = min(seconds, found.startup_timeout.seconds)
     where = f"{path}.template.spec" if source.template is not None else "ModelServer spec"
     try:
+        if engine_of(found) is Engine.SIMULATOR:
+            return simulated(found, alias=alias, role=role, ready_seconds=ready, simulation=simulation)
         return owned(found, alias=alias, role=role, path=where, ready_seconds=ready)
     except ApiError as error:
         # The vocabulary knows a ModelServer's fields, not where in the file it stands.
@@ -89,18 +117,51 @@ def owned(spec: ModelServerSpec, *, alias: str, role: str, path: str, ready_seco
         program=(sys.executable, "-m", "joulebench_runner.servers.llamacpp"),
     )
     return Serving(
-        upstream=Upstream(
-            alias=alias,
-            role=role,
-            model=command.served_model_name,
-            base_urls=[f"http://{LOOPBACK}:{command.port}/v1"],
-            health_path=command.health_path,
-            metrics_path=command.metrics_path,
-            ready_timeout_seconds=ready_seconds,
-        ),
+        upstream=_upstream(command, alias=alias, role=role, ready_seconds=ready_seconds),
         engine=str(engine),
         command=Command("server", (*command.argv, "--exit-with-stdin"), command.env),
         model_file=model_path,
+    )
+
+
+def simulated(spec: ModelServerSpec, *, alias: str, role: str, ready_seconds: float, simulation: Simulation) -> Serving:
+    """The simulator. What its `engineArgs` do not say is filled in: its device files, log, and the right answers."""
+    if spec.api_key_secret_ref is not None:
+        raise UnsupportedSpecError(
+            "spec.apiKeySecretRef: not available for the simulator in a local run", remedy="leave it out"
+        )
+    program = (sys.executable, "-m", "joulebench_simulator")
+    command = simulator.command(spec, model_path="", host=LOOPBACK, port=free_port(), program=program)
+    given = spec.engine_args
+    files = _paths(given.get("device-file")) or simulation.device_files(device_count(spec))
+    added = {
+        "device-file": None if "device-file" in given else [str(path) for path in files],
+        "log": None if "log" in given else str(simulation.log),
+        "answers": None if "answers" in given or simulation.answers is None else str(simulation.answers),
+    }
+    return Serving(
+        upstream=_upstream(command, alias=alias, role=role, ready_seconds=ready_seconds),
+        engine=str(Engine.SIMULATOR),
+        command=Command("server", (*command.argv, *render(added), "--exit-with-stdin"), command.env),
+        device_files=files,
+    )
+
+
+def _paths(given: object) -> list[Path]:
+    """One path or several, as `engineArgs` may hold them."""
+    texts = given if isinstance(given, list) else [] if given is None else [given]
+    return [Path(str(text)).absolute() for text in texts]
+
+
+def _upstream(command: EngineCommand, *, alias: str, role: str, ready_seconds: float) -> Upstream:
+    return Upstream(
+        alias=alias,
+        role=role,
+        model=command.served_model_name,
+        base_urls=[f"http://{LOOPBACK}:{command.port}/v1"],
+        health_path=command.health_path,
+        metrics_path=command.metrics_path,
+        ready_timeout_seconds=ready_seconds,
     )
 
 

@@ -1,6 +1,6 @@
 """The processes' settings from the benchmark's fields. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from joulebench_runner.local.serving import Serving
 _Value = TypeVar("_Value")
 
 CPU_SERVER_DOMAINS = (Domain.CPU, Domain.DRAM)
+SIMULATED_DOMAINS = (Domain.GPU,)
 
 
 def _resolved(value: _Value | None) -> _Value:
@@ -23,15 +24,17 @@ def _resolved(value: _Value | None) -> _Value:
     return value
 
 
-def energy_settings(spec: BenchmarkRunSpec, model: Serving, *, exporter: str) -> EnergySettings:
-    """What is measured: this machine, if the model runs on it."""
+def energy_settings(
+    spec: BenchmarkRunSpec, model: Serving, *, exporter: str, domains: Sequence[Domain]
+) -> EnergySettings:
+    """What is measured: this machine, if the model runs on it. `domains`: unless the spec says others."""
     energy = spec.energy
     disabled = energy.policy == "Disabled"
     problem = "spec.energy.policy is Disabled" if disabled else model.energy_problem
     return EnergySettings(
         policy=_resolved(energy.policy).value,
         exporters=[] if problem else [exporter],
-        domains=[Domain(domain) for domain in energy.domains or CPU_SERVER_DOMAINS],
+        domains=[Domain(domain) for domain in energy.domains or domains],
         method=_resolved(energy.attribution),
         min_coverage_percent=_resolved(energy.min_coverage_percent),
         problem=problem,
@@ -46,7 +49,7 @@ def driver_settings(spec: BenchmarkRunSpec, meter: MeterSettings, *, data: Path 
         run_dir=meter.run_dir,
         control_socket=meter.control_socket,
         ready_file=meter.ready_file,
-        task=_task_settings(spec, data=data),
+        task=task_settings(spec, data=data),
         generation=_generation_settings(spec),
         seed=spec.seed,
         epochs=spec.epochs,
@@ -60,7 +63,8 @@ def driver_settings(spec: BenchmarkRunSpec, meter: MeterSettings, *, data: Path 
     )
 
 
-def _task_settings(spec: BenchmarkRunSpec, *, data: Path | None) -> TaskSettings:
+def task_settings(spec: BenchmarkRunSpec, *, data: Path | None) -> TaskSettings:
+    """Which questions are asked."""
     task = spec.task
     hub = task.source.hub if task.source is not None else None
     token = hub.token_secret_ref if hub is not None else None

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from joulebench_api.contracts.identity import request_id
 from joulebench_runner.config import Upstream
 from joulebench_runner.errors import BadInputError, ServerError
 from joulebench_runner.journal.clock import SYSTEM_CLOCK, Clock
@@ -149,7 +150,9 @@ class UpstreamServer:
 
         `abilities` is None when the answer stands, whatever it says.
         """
-        headers = upstream_headers(request.headers, key=self.key)
+        record = call.record
+        own_id = request_id(call_id=record.call_id, query_id=record.query_id, attempt=record.attempt)
+        headers = upstream_headers(request.headers, key=self.key, request_id=own_id)
         url = f"{call.record.server_url.rstrip('/')}/{request.endpoint}"
         try:
             await call.send(self._client, Request(url=url, headers=headers, body=call.body))
