@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from joulebench_api.contracts.meter import DriverDone, Finalise, MeterStatus, Stage, StageEvent
 from joulebench_runner.config import MeterSettings, Upstream
@@ -31,8 +31,6 @@ from joulebench_runner.meter.upstream import UpstreamServer
 JOURNAL_FOLDER: Final = "journal"
 LAST_TICKS_SECONDS: Final = 2.0
 """How long the meter waits for ticks past the end of the measured window."""
-
-Outcome = Literal["completed", "failed", "error-limit", "interrupted"]
 
 
 class Meter:
