@@ -25,6 +25,7 @@ from joulebench_runner.meter.prior import prior_of
 from joulebench_runner.meter.proxy import Proxy
 from joulebench_runner.meter.readiness import wait_ready
 from joulebench_runner.meter.scrape import Scraper
+from joulebench_runner.meter.sleep import SleepWatch
 from joulebench_runner.meter.state import MeterState
 from joulebench_runner.meter.upstream import UpstreamServer
 
@@ -164,6 +165,7 @@ class Meter:
 
     def _follow(self) -> None:
         self._background = [asyncio.create_task(self.energy.run(), name="energy")]
+        self._background.append(asyncio.create_task(SleepWatch(self.journal).run(), name="sleep"))
         self._background += [asyncio.create_task(scraper.run(), name="scrape") for scraper in self._scrapers()]
         for task in self._background:
             task.add_done_callback(_report_crash)
