@@ -214,25 +214,27 @@ class Supervisor:
         if code is None:
             # It was killed while it summed up: all that counts is in the journal.
             await self._start_meter()
-            await self._meter_answers()
             code = await self._finalised(ending)
         if code is None or code not in {int(known) for known in ExitCode}:
             raise RunnerError(self._crew.died(self._crew["meter"]))
         return ExitCode(code)
 
     async def _finalised(self, ending: Ending) -> int | None:
-        """The meter's exit code once it has written the results; None if it is dead and may be started again."""
+        """The meter's exit code once it has written the results; None if it was killed and may be started again."""
         meter = self._crew["meter"]
-        if meter.exit_code is None:
-            with contextlib.suppress(MeterGoneError):
+        if await self._meter_answers():
+            seconds = EXPORT_SECONDS
+            try:
                 await self._shut_server_down()
                 await self._tell()
                 finalise = Finalise(outcome=ending.outcome, message=ending.message, remedy=ending.remedy)
                 await self._control.finalise(finalise)
+            except MeterGoneError:
+                seconds = _METER_DEATH_SECONDS
             try:
-                code = await asyncio.wait_for(meter.wait(), EXPORT_SECONDS)
+                code = await asyncio.wait_for(meter.wait(), seconds)
             except TimeoutError:
-                raise RunnerError(f"the meter did not write the results within {EXPORT_SECONDS:g} s") from None
+                raise RunnerError(f"the meter did not write the results within {seconds:g} s") from None
             if not meter.was_killed:
                 return code
         if not self._crew.may_restart(meter):
@@ -243,19 +245,19 @@ class Supervisor:
         self._untold.append(Notice(topic="restart", subject="meter", message=words))
         return None
 
-    async def _meter_answers(self) -> None:
-        """Wait until the meter listens. Raises RunnerError if it ends first or takes too long."""
+    async def _meter_answers(self) -> bool:
+        """Wait until the meter listens; False if it ends first. Raises RunnerError if it takes too long."""
         meter = self._crew["meter"]
         try:
             async with asyncio.timeout(METER_START_SECONDS):
                 while meter.exit_code is None:
                     with contextlib.suppress(MeterGoneError):
                         await self._control.status()
-                        return
+                        return True
                     await asyncio.sleep(POLL_SECONDS / 10)
         except TimeoutError:
             raise RunnerError(f"the meter did not get ready within {METER_START_SECONDS:g} s") from None
-        raise RunnerError(self._crew.died(meter))
+        return False
 
     async def _shut_server_down(self) -> None:
         server = self._crew.get("server")
