@@ -31,6 +31,8 @@ class FakeDevice:
     sensor_kind: str = "measured"
     source: str = "intel-rapl:0"
     tick_period_seconds: float | None = 0.001
+    counter_origin_uj: int | None = 5_000_000
+    counter_wraps_uj: int | None = None
 
 
 @dataclass(frozen=True)

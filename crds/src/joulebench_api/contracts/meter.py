@@ -119,6 +119,14 @@ class Finalise(Message):
     remedy: str | None = None
 
 
+class Notice(Message):
+    """`POST /v1/note`: something about the run that its reader should know, such as a process that was restarted."""
+
+    topic: str
+    subject: str
+    message: str
+
+
 class ServerState(Message):
     """One model server as the meter sees it."""
 

@@ -31,6 +31,9 @@ class Live(Protocol):
     def show(self, status: MeterStatus) -> None:
         """Show the newest status."""
 
+    def say(self, words: str) -> None:
+        """Tell something that is to stay on the screen."""
+
 
 def describe(status: MeterStatus) -> str:
     """The status in one line, such as `asking 12/40 | 58% correct | 51 tok/s | 6.1 W | 0:21 left`."""
@@ -98,6 +101,9 @@ class SilentLive:
     def show(self, status: MeterStatus) -> None:
         """Do nothing."""
 
+    def say(self, words: str) -> None:
+        """Do nothing; the summary says it too."""
+
 
 class LineLive:
     """Writes a line at each new stage and every ten seconds, for logs and pipes."""
@@ -120,7 +126,11 @@ class LineLive:
         if status.stage is self._stage and now - self._last < LINE_EVERY_SECONDS:
             return
         self._stage, self._last = status.stage, now
-        self._stream.write(describe(status) + "\n")
+        self.say(describe(status))
+
+    def say(self, words: str) -> None:
+        """Write a line."""
+        self._stream.write(words + "\n")
         self._stream.flush()
 
 
@@ -153,6 +163,10 @@ class TerminalLive:
             total=status.progress.total if running else None,
             completed=finished(status.progress),
         )
+
+    def say(self, words: str) -> None:
+        """Write a line above the bar."""
+        self._progress.console.print(words, markup=False, highlight=False)
 
 
 def live_for(stream: TextIO, *, quiet: bool) -> Live:

@@ -9,14 +9,17 @@ from joulebench_api.defaults import resolve
 from joulebench_api.engines.arguments import render
 from joulebench_api.errors import ApiError
 from joulebench_api.loading import Loaded, load
-from joulebench_api.v1alpha1 import BenchmarkRunSpec
+from joulebench_api.v1alpha1 import BenchmarkRun
 from joulebench_runner.config import MeterSettings
 from joulebench_runner.errors import BadInputError
 from joulebench_runner.local.addresses import check_free
+from joulebench_runner.local.attempts import Attempt
 from joulebench_runner.local.availability import notes, refuse_unavailable
 from joulebench_runner.local.folder import DRIVER_SETTINGS, METER_SETTINGS, SETTINGS
 from joulebench_runner.local.plan import Command, LocalOptions, LocalPlan
-from joulebench_runner.local.provenance import describe_run, ulid
+from joulebench_runner.local.provenance import describe_run, start_now, ulid
+from joulebench_runner.local.run_file import RunFile
+from joulebench_runner.local.sameness import refuse_changes, sameness
 from joulebench_runner.local.serving import Serving, Simulation, servings
 from joulebench_runner.local.settings import (
     CPU_SERVER_DOMAINS,
@@ -44,7 +47,18 @@ def load_file(path: Path, *, overrides: Sequence[str]) -> Loaded:
         raise BadInputError(error.message, remedy=error.remedy) from error
 
 
-def plan_run(loaded: Loaded, *, run_dir: Path, socket_dir: Path, options: LocalOptions) -> LocalPlan:
+def identify(loaded: Loaded, *, attempt: Attempt, options: LocalOptions) -> RunFile:
+    """Which run this is: a new one, or the one that lies there. Raises BadInputError if the file has changed since."""
+    same = sameness(resolve(loaded.run), loaded, options=options)
+    earlier = attempt.run or attempt.first
+    if earlier is not None:
+        refuse_changes(str(attempt.folder), earlier.same, same)
+    if attempt.run is not None:
+        return attempt.run.model_copy(update={"starts": [*attempt.run.starts, start_now()]})
+    return RunFile(run_id=ulid(), rerun_token=loaded.run.spec.rerun_token, same=same, starts=[start_now()])
+
+
+def plan_run(loaded: Loaded, *, run_file: RunFile, run_dir: Path, socket_dir: Path, options: LocalOptions) -> LocalPlan:
     """Decide everything that a local run needs. Raises BadInputError; starts and writes nothing."""
     run = resolve(loaded.run)
     spec = run.spec
@@ -55,12 +69,20 @@ def plan_run(loaded: Loaded, *, run_dir: Path, socket_dir: Path, options: LocalO
     served = servings(loaded, spec, simulation=_simulation(run_dir, sockets=socket_dir, answers=answers))
     sensor = _sensor(options, served[0])
     meter = _meter_settings(
-        run.metadata.name, spec, served, run_dir=run_dir, sockets=socket_dir, port=options.meter_port, sensor=sensor
+        run,
+        served,
+        run_id=run_file.run_id,
+        run_dir=run_dir,
+        sockets=socket_dir,
+        port=options.meter_port,
+        sensor=sensor,
     )
     settings = run_dir / SETTINGS
+    provenance = describe_run(loaded.run, served, options=options, starts=run_file.starts)
     return LocalPlan(
         run_dir=run_dir,
-        meter_settings=meter.model_copy(update={"provenance": describe_run(loaded.run, served, options=options)}),
+        run_file=run_file,
+        meter_settings=meter.model_copy(update={"provenance": provenance}),
         driver_settings=driver_settings(spec, meter, data=options.data),
         exporter=_exporter(options, sensor=sensor, served=served[0], meter=meter) if meter.energy.exporters else None,
         server=served[0].command,
@@ -73,10 +95,10 @@ def plan_run(loaded: Loaded, *, run_dir: Path, socket_dir: Path, options: LocalO
 
 
 def _meter_settings(
-    name: str,
-    spec: BenchmarkRunSpec,
+    run: BenchmarkRun,
     served: Sequence[Serving],
     *,
+    run_id: str,
     run_dir: Path,
     sockets: Path,
     port: int,
@@ -84,14 +106,14 @@ def _meter_settings(
 ) -> MeterSettings:
     domains = SIMULATED_DOMAINS if sensor == SIMULATED else CPU_SERVER_DOMAINS
     return MeterSettings(
-        run_id=ulid(),
-        run_name=name,
+        run_id=run_id,
+        run_name=run.metadata.name,
         run_dir=run_dir,
         control_socket=sockets / "control.sock",
         proxy_port=port,
         ready_file=sockets / "meter.json",
         upstreams=[serving.upstream for serving in served],
-        energy=energy_settings(spec, served[0], exporter=f"unix:{sockets / 'exporter.sock'}", domains=domains),
+        energy=energy_settings(run.spec, served[0], exporter=f"unix:{sockets / 'exporter.sock'}", domains=domains),
         # The server is stopped before the results are written, so that its shutdown is in them.
         finalise_on="request",
         engine=served[0].engine,

@@ -7,25 +7,19 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from joulebench_api.contracts.meter import Finalise
-from joulebench_runner.config import EnergySettings, MeterSettings
+from joulebench_runner.config import MeterSettings
 from joulebench_runner.errors import BadInputError, ExitCode, RunnerError
-from joulebench_runner.meter.app import Meter, Outcome
+from joulebench_runner.meter.app import Meter
 from joulebench_runner.processes import die_with_parent
+from joulebench_runner.verdict import verdict
 
 if TYPE_CHECKING:  # its many models take time to build, which the start has not
     from joulebench_api.contracts.summary import Summary
-
-_EXIT_CODES: Final[dict[Outcome, ExitCode]] = {
-    "completed": ExitCode.DONE,
-    "failed": ExitCode.FAILED,
-    "error-limit": ExitCode.REQUIREMENT_NOT_MET,
-    "interrupted": ExitCode.INTERRUPTED,
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,19 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.remedy:
             print(f"  {error.remedy}", file=sys.stderr)  # noqa: T201
         return error.exit_code
-
-
-def verdict(outcome: Outcome, *, energy: EnergySettings, summary: "Summary") -> ExitCode:
-    """The exit code: that of the outcome, unless a completed run lacks the energy that was required."""
-    code = _EXIT_CODES[outcome]
-    if code is ExitCode.DONE and energy.policy == "Required" and not _is_measured(energy, summary):
-        return ExitCode.REQUIREMENT_NOT_MET
-    return code
-
-
-def _is_measured(energy: EnergySettings, summary: "Summary") -> bool:
-    coverage = summary.energy.coverage_percent
-    return summary.energy.total_joules is not None and coverage is not None and coverage >= energy.min_coverage_percent
 
 
 async def _run(settings: MeterSettings) -> ExitCode:
