@@ -158,6 +158,8 @@ class Progress(Message):
     incorrect: int = 0
     unscored: int = 0
     errors: int = 0
+    finished_before: int = 0
+    """Questions that were over when the driver that asks now began; they took none of its time."""
     output_tokens: int = 0
     output_tokens_per_second: float | None = None
     """Over the last ten seconds."""

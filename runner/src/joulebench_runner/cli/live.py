@@ -78,9 +78,10 @@ def _figures(status: MeterStatus) -> list[str]:
 def seconds_left(status: MeterStatus) -> float | None:
     """Time to the end at the pace so far; None before the first question is over."""
     over, total = finished(status.progress), status.progress.total
-    if not over or total is None:
+    answered_now = over - status.progress.finished_before
+    if answered_now <= 0 or total is None:
         return None
-    return status.stage_started_seconds_ago / over * (total - over)
+    return status.stage_started_seconds_ago / answered_now * (total - over)
 
 
 def _clock(seconds: float) -> str:

@@ -35,6 +35,8 @@ def _write_settings(plan: LocalPlan) -> None:
     (plan.run_dir / LOGS).mkdir(parents=True, exist_ok=True)
     folder = plan.run_dir / SETTINGS
     folder.mkdir(exist_ok=True)
+    # Those of an earlier start are other programs' by now.
+    (folder / PROCESSES_FILE).unlink(missing_ok=True)
     plan.run_file.write(folder / RUN_FILE)
     plan.meter_settings.write(folder / METER_SETTINGS)
     plan.driver_settings.write(folder / DRIVER_SETTINGS)

@@ -86,6 +86,7 @@ class MeterState:
         self._outcomes: dict[str, Outcome] = dict(prior.outcomes) if prior else {}
         self._task = prior.task if prior else None
         self._total: int | None = None
+        self._finished_before = 0
         self._tokens = _Tokens()
         self._errors: deque[str] = deque(maxlen=_LAST_ERRORS)
 
@@ -108,6 +109,7 @@ class MeterState:
         """What of a plan is done already, and which attempts come next."""
         self._task, self._total = plan.task, len(plan.query_ids)
         finished = [query_id for query_id in plan.query_ids if query_id in self._outcomes]
+        self._finished_before = len(finished)
         begun = {
             query_id: self._attempts[query_id]
             for query_id in plan.query_ids
@@ -169,6 +171,7 @@ class MeterState:
             incorrect=counts["incorrect"],
             unscored=counts["unscored"],
             errors=counts["errors"],
+            finished_before=self._finished_before,
             output_tokens=self._tokens.total,
             output_tokens_per_second=self._tokens.per_second(now_ns=now_ns),
         )
