@@ -308,3 +308,14 @@ def test_bad_options_are_refused(options: list[str], message: str, capsys: pytes
 
     assert main(options) == 2
     assert message in capsys.readouterr().err
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    from joulebench_simulator.cli import main
+
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for word in ("examples:", "retry-after", "X-Joulebench-Fault", '"contains"', "JOULEBENCH_SIMULATOR_API_KEY"):
+        assert word in text

@@ -95,7 +95,7 @@ def _serving(
     where = f"{path}.template.spec" if source.template is not None else "ModelServer spec"
     try:
         if engine_of(found) is Engine.SIMULATOR:
-            return simulated(found, alias=alias, role=role, ready_seconds=ready, simulation=simulation)
+            return simulated(found, alias=alias, role=role, path=where, ready_seconds=ready, simulation=simulation)
         return owned(found, alias=alias, role=role, path=where, ready_seconds=ready)
     except ApiError as error:
         # The vocabulary knows a ModelServer's fields, not where in the file it stands.
@@ -108,7 +108,7 @@ def owned(spec: ModelServerSpec, *, alias: str, role: str, path: str, ready_seco
     build = builder(engine)
     model_path = _embedded_file(find_preset(spec.preset)) if spec.preset is not None else Path(str(spec.model))
     _check_model(model_path, path=f"{path}.model")
-    _check_installed("xllamacpp", path=path)
+    _check_installed("xllamacpp", engine=engine, package="xllamacpp", path=path)
     command = build(
         spec,
         model_path=str(model_path),
@@ -124,12 +124,15 @@ def owned(spec: ModelServerSpec, *, alias: str, role: str, path: str, ready_seco
     )
 
 
-def simulated(spec: ModelServerSpec, *, alias: str, role: str, ready_seconds: float, simulation: Simulation) -> Serving:
+def simulated(
+    spec: ModelServerSpec, *, alias: str, role: str, path: str, ready_seconds: float, simulation: Simulation
+) -> Serving:
     """The simulator. What its `engineArgs` do not say is filled in: its device files, log, and the right answers."""
     if spec.api_key_secret_ref is not None:
         raise UnsupportedSpecError(
             "spec.apiKeySecretRef: not available for the simulator in a local run", remedy="leave it out"
         )
+    _check_installed("joulebench_simulator", engine=Engine.SIMULATOR, package="joulebench-simulator", path=path)
     program = (sys.executable, "-m", "joulebench_simulator")
     command = simulator.command(spec, model_path="", host=LOOPBACK, port=free_port(), program=program)
     given = spec.engine_args
@@ -220,9 +223,9 @@ def _check_model(model: Path, *, path: str) -> None:
         )
 
 
-def _check_installed(package: str, *, path: str) -> None:
-    if importlib.util.find_spec(package) is None:
+def _check_installed(module: str, *, engine: Engine, package: str, path: str) -> None:
+    if importlib.util.find_spec(module) is None:
         raise BadInputError(
-            f"{path}: the engine LlamaCpp needs the package {package}, which is not installed",
+            f"{path}: the engine {engine} needs the package {package}, which is not installed",
             remedy=f"pip install {package}, or use server.external with a server that is already up",
         )
