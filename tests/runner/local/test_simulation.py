@@ -75,10 +75,10 @@ def test_another_sensor_measures_this_machine(plan: Any) -> None:
 
 
 def test_what_engine_args_say_is_not_said_again(plan: Any) -> None:
-    made = plan({"engineArgs": {"device-file": "/d/0.device", "log": "/d/log", "answers": "/d/answers"}})
+    made = plan({"engineArgs": {"device-file": "/d/0.device", "log": "/d/log", "answers": "/dev/null"}})
     assert values(made.server.argv, "--device-file") == values(made.exporter.argv, "--device-file") == ["/d/0.device"]
     assert values(made.server.argv, "--log") == ["/d/log"]
-    assert values(made.server.argv, "--answers") == ["/d/answers"]
+    assert values(made.server.argv, "--answers") == ["/dev/null"]
 
 
 def test_the_simulator_is_told_the_tasks_answers(plan: Any, tmp_path: Path) -> None:
@@ -105,6 +105,20 @@ async def test_what_the_simulator_is_told_to_say_is_graded_right(entry: TaskEntr
     for record in dataset.records:
         said = SENTENCE.format(reference=record.reference)
         assert entry.grade(said, str(record.reference), record.metadata).verdict == "right", said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sped": 2}, "unrecognized arguments: --sped 2"),
+        ({"right": 2}, "argument --right: '2' is not a number from 0 to 1"),
+        ({"fault": "explode"}, "--fault explode: 'explode' is not a fault"),
+        ({"answers": "/nowhere"}, "--answers /nowhere: No such file"),
+    ],
+)
+def test_bad_engine_args_are_refused_before_anything_starts(plan: Any, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInputError, match=rf"spec\.server\.template\.spec\.engineArgs: {message}"):
+        plan({"engineArgs": arguments})
 
 
 def test_an_api_key_cannot_be_had_locally(plan: Any) -> None:

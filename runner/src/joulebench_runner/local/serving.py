@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from joulebench_runner.local.plan import Command
 from joulebench_runner.servers.llamacpp import check_gguf
 
 EXTERNAL_READY_SECONDS = 30.0
+_CHECK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ def simulated(
     _check_installed("joulebench_simulator", engine=Engine.SIMULATOR, package="joulebench-simulator", path=path)
     program = (sys.executable, "-m", "joulebench_simulator")
     command = simulator.command(spec, model_path="", host=LOOPBACK, port=free_port(), program=program)
+    _check_flags(command.argv, path=path)
     given = spec.engine_args
     files = _paths(given.get("device-file")) or simulation.device_files(device_count(spec))
     added = {
@@ -148,6 +151,17 @@ def simulated(
         command=Command("server", (*command.argv, *render(added), "--exit-with-stdin"), command.env),
         device_files=files,
     )
+
+
+def _check_flags(argv: Sequence[str], *, path: str) -> None:
+    """Let the simulator itself say what is wrong with its flags, before anything is started."""
+    checked = subprocess.run([*argv, "--check"], capture_output=True, text=True, timeout=_CHECK_SECONDS, check=False)  # noqa: S603 - our own program
+    if checked.returncode:
+        message = checked.stderr.partition("joulebench-simulator: ")[2].removeprefix("error: ").strip()
+        raise BadInputError(
+            f"{path}.engineArgs: {message or checked.stderr.strip()}",
+            remedy="engineArgs are the flags of the simulator; see joulebench-simulator --help",
+        )
 
 
 def _paths(given: object) -> list[Path]:
