@@ -128,6 +128,18 @@ async def test_bad_requests_are_refused_in_the_apis_words(
     assert (found, json.loads(content)["error"]["code"]) == (status, status)
 
 
+async def test_it_serves_on_ipv6(start: Start) -> None:
+    simulator = start("--host", "::1")
+    assert simulator.url.startswith("http://[::1]:")
+    assert (await post(simulator, body(max_tokens=1)))[0] == 200
+
+
+async def test_a_schema_that_makes_no_sense_gets_an_answer_too(simulator: Any) -> None:
+    wrong = {"type": "json_schema", "json_schema": {"schema": {"properties": 3}}}
+    status, content, _ = await post(simulator, body(response_format=wrong))
+    assert (status, json.loads(content)["error"]["type"]) == (500, "internal_error")
+
+
 async def test_one_connection_serves_many_requests(simulator: Any) -> None:
     connector = aiohttp.TCPConnector(limit=1)
     async with aiohttp.ClientSession(connector=connector) as session:

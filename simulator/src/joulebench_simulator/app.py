@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import secrets
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -51,10 +52,7 @@ class App:
 
     def handle(self, exchange: Exchange) -> None:
         """Answer a request, now or later."""
-        try:
-            self._route(exchange)
-        except RequestError as error:
-            _refuse(exchange, error)
+        _answered(exchange, lambda: self._route(exchange))
 
     def _route(self, exchange: Exchange) -> None:
         path = exchange.path.partition("?")[0].rstrip("/")
@@ -246,14 +244,22 @@ def _job(
     return Job(wanted=wanted, listener=listener, request_id=exchange.headers.get("x-request-id"), facts=facts)
 
 
+def _answered(exchange: Exchange, call: Callable[[], None]) -> None:
+    """Whatever goes wrong is told to the client."""
+    try:
+        call()
+    except RequestError as error:
+        _refuse(exchange, error)
+    except Exception:  # noqa: BLE001 - a mistake of ours must not leave the client waiting; the log has it in full
+        traceback.print_exc()
+        _refuse(exchange, RequestError("the simulator failed; see its log", status=500, kind="internal_error"))
+
+
 def _later(exchange: Exchange, seconds: float, call: Callable[[], None]) -> None:
     """Do it then, unless the client has gone by then."""
 
     def due() -> None:
-        try:
-            call()
-        except RequestError as error:
-            _refuse(exchange, error)
+        _answered(exchange, call)
 
     exchange.gone = asyncio.get_running_loop().call_later(seconds, due).cancel
 
