@@ -1,10 +1,13 @@
 """Renders docs/reference/cli.md from the commands' own help texts."""
 
+import argparse
+import functools
 from collections.abc import Iterator
 
 import click
 
 from joulebench_runner.cli.main import cli
+from joulebench_simulator.cli import parser
 
 _HEADER = """\
 # The command line
@@ -28,6 +31,13 @@ def _help_texts() -> Iterator[tuple[str, str]]:
         if command is not None:
             child = click.Context(command, info_name=name, parent=context, terminal_width=100, max_content_width=100)
             yield f"joulebench {name}", _text(command, child)
+    yield "joulebench-simulator", _simulator_text()
+
+
+def _simulator_text() -> str:
+    made = parser()
+    made.formatter_class = functools.partial(argparse.RawDescriptionHelpFormatter, width=100)
+    return made.format_help().rstrip()
 
 
 def _text(command: click.Command, context: click.Context) -> str:

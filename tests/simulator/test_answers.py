@@ -178,6 +178,9 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
         (b'{"messages": [{"role": "user", "content": "x"}], "n": true}', "n: True is not"),
         (b'{"messages": [{"role": "user", "content": "x"}], "stop": [1]}', "stop: a text"),
         (b'{"messages": [{"role": "user", "content": "x"}], "tools": [{}]}', "tools: each must be"),
+        (b'{"messages": [{"role": "user", "content": "x"}], "tool_choice": {"a": 1}}', "a field has the wrong form"),
+        (b'{"messages": [{"role": "user", "content": "x"}], "stream_options": 3}', "a field has the wrong form"),
+        (b'{"messages": [{"role": "user", "content": 7}]}', "a field has the wrong form"),
     ],
 )  # fmt: skip
 def test_a_bad_request_is_told_what_is_wrong(body: bytes, message: str) -> None:

@@ -128,6 +128,18 @@ async def test_bad_requests_are_refused_in_the_apis_words(
     assert (found, json.loads(content)["error"]["code"]) == (status, status)
 
 
+async def test_it_serves_on_ipv6(start: Start) -> None:
+    simulator = start("--host", "::1")
+    assert simulator.url.startswith("http://[::1]:")
+    assert (await post(simulator, body(max_tokens=1)))[0] == 200
+
+
+async def test_a_schema_that_makes_no_sense_gets_an_answer_too(simulator: Any) -> None:
+    wrong = {"type": "json_schema", "json_schema": {"schema": {"properties": 3}}}
+    status, content, _ = await post(simulator, body(response_format=wrong))
+    assert (status, json.loads(content)["error"]["type"]) == (500, "internal_error")
+
+
 async def test_one_connection_serves_many_requests(simulator: Any) -> None:
     connector = aiohttp.TCPConnector(limit=1)
     async with aiohttp.ClientSession(connector=connector) as session:
@@ -308,3 +320,14 @@ def test_bad_options_are_refused(options: list[str], message: str, capsys: pytes
 
     assert main(options) == 2
     assert message in capsys.readouterr().err
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    from joulebench_simulator.cli import main
+
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for word in ("examples:", "retry-after", "X-Joulebench-Fault", '"contains"', "JOULEBENCH_SIMULATOR_API_KEY"):
+        assert word in text

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import secrets
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -51,10 +52,7 @@ class App:
 
     def handle(self, exchange: Exchange) -> None:
         """Answer a request, now or later."""
-        try:
-            self._route(exchange)
-        except RequestError as error:
-            _refuse(exchange, error)
+        _answered(exchange, lambda: self._route(exchange))
 
     def _route(self, exchange: Exchange) -> None:
         path = exchange.path.partition("?")[0].rstrip("/")
@@ -149,47 +147,40 @@ class App:
         self._submit(exchange, _job(exchange, asked, wanted, _Embedding(exchange, body), number=number, fault=fault))
 
     def _submit(self, exchange: Exchange, job: Job) -> None:
-        job.listener.job = job  # type: ignore[attr-defined]  # all listeners here have one
         exchange.gone = lambda: self._engine.cancel(job)
-        job.listener.cancel = lambda: self._engine.cancel(job)  # type: ignore[attr-defined]
         self._engine.submit(job)
 
     def _age(self) -> float:
         return self._monotonic() - self._started
 
 
-class _Listening:
-    """What all listeners share."""
+class _Embedding:
+    """Sends what was ready from the beginning."""
 
-    job: Job
-    cancel: Callable[[], None]
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-
-    def token(self, choice: int, at: int, *, last: bool) -> None:
-        """Nothing to do before the end."""
-
-
-class _Embedding(_Listening):
     def __init__(self, exchange: Exchange, body: bytes) -> None:
-        super().__init__(exchange)
+        self._exchange = exchange
         self._body = body
 
-    def finished(self) -> None:
+    def token(self, choice: int, at: int, *, last: bool) -> bool:  # noqa: ARG002 - there are none
+        return True
+
+    def finished(self, job: Job) -> None:  # noqa: ARG002 - see Listener
         self._exchange.respond(200, self._body)
 
 
-class _Answering(_Listening):
+class _Answering:
     """Sends an answer whole."""
 
     def __init__(self, exchange: Exchange, reply: Reply, *, fault: Fault | None) -> None:
-        super().__init__(exchange)
+        self._exchange = exchange
         self._reply = reply
         self._fault = fault
 
-    def finished(self) -> None:
-        body = self._reply.whole(cached_tokens=self.job.cached_tokens)
+    def token(self, choice: int, at: int, *, last: bool) -> bool:  # noqa: ARG002 - it is the end that counts
+        return True
+
+    def finished(self, job: Job) -> None:
+        body = self._reply.whole(cached_tokens=job.cached_tokens)
         kind = None if self._fault is None else self._fault.kind
         if kind is FaultKind.BROKEN:
             body = body[: len(body) // 2]
@@ -201,11 +192,11 @@ class _Answering(_Listening):
             self._exchange.respond(200, body)
 
 
-class _Streaming(_Listening):
+class _Streaming:
     """Sends each token as it comes."""
 
     def __init__(self, exchange: Exchange, reply: Reply, *, fault: Fault | None) -> None:
-        super().__init__(exchange)
+        self._exchange = exchange
         self._reply = reply
         self._begun = False
         kind = None if fault is None else fault.kind
@@ -213,37 +204,32 @@ class _Streaming(_Listening):
         self._chunks_left = fault.chunks if fault is not None and breaks else None
         self._closes = kind is FaultKind.CLOSE
 
-    def token(self, choice: int, at: int, *, last: bool) -> None:
+    def token(self, choice: int, at: int, *, last: bool) -> bool:
         exchange = self._exchange
         event = self._reply.token(choice, at)
         if not self._begun:
             self._begun = True
             exchange.begin(content_type=EVENT_STREAM)
             event = self._reply.opening() + event
-        if self._chunks_left is not None and self._broken_off():
-            return
-        exchange.chunk(event + self._reply.closing(choice) if last else event)
-
-    def finished(self) -> None:
-        if self._chunks_left is None:
-            self._exchange.chunk(self._reply.ending(cached_tokens=self.job.cached_tokens))
-            self._exchange.end()
-        elif self._chunks_left >= 0:  # the answer was shorter than what should have come of it
-            self._chunks_left = 0
-            self._broken_off()
-
-    def _broken_off(self) -> bool:
-        """Count a chunk; once all that should come have come, break the stream."""
-        assert self._chunks_left is not None  # noqa: S101 - who calls has looked
-        self._chunks_left -= 1
-        if self._chunks_left >= 0:
+        if self._chunks_left == 0:
+            self._break_off()
             return False
-        if self._chunks_left == -1:
-            if not self._closes:
-                self._exchange.chunk(BROKEN)
-            self._exchange.abort()
-            self.cancel()
+        if self._chunks_left is not None:
+            self._chunks_left -= 1
+        exchange.chunk(event + self._reply.closing(choice) if last else event)
         return True
+
+    def finished(self, job: Job) -> None:
+        if self._chunks_left is not None:  # the answer was shorter than what should have come of it
+            self._break_off()
+            return
+        self._exchange.chunk(self._reply.ending(cached_tokens=job.cached_tokens))
+        self._exchange.end()
+
+    def _break_off(self) -> None:
+        if not self._closes:
+            self._exchange.chunk(BROKEN)
+        self._exchange.abort()
 
 
 def _job(
@@ -258,14 +244,22 @@ def _job(
     return Job(wanted=wanted, listener=listener, request_id=exchange.headers.get("x-request-id"), facts=facts)
 
 
+def _answered(exchange: Exchange, call: Callable[[], None]) -> None:
+    """Whatever goes wrong is told to the client."""
+    try:
+        call()
+    except RequestError as error:
+        _refuse(exchange, error)
+    except Exception:  # noqa: BLE001 - a mistake of ours must not leave the client waiting; the log has it in full
+        traceback.print_exc()
+        _refuse(exchange, RequestError("the simulator failed; see its log", status=500, kind="internal_error"))
+
+
 def _later(exchange: Exchange, seconds: float, call: Callable[[], None]) -> None:
     """Do it then, unless the client has gone by then."""
 
     def due() -> None:
-        try:
-            call()
-        except RequestError as error:
-            _refuse(exchange, error)
+        _answered(exchange, call)
 
     exchange.gone = asyncio.get_running_loop().call_later(seconds, due).cancel
 

@@ -50,8 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parsed = parser().parse_args(arguments)
     try:
-        from joulebench_simulator.server import serve  # noqa: PLC0415 - --help and mistakes are answered at once
+        from joulebench_simulator.server import check, serve  # noqa: PLC0415 - --help is answered at once
 
+        if parsed.check:
+            return check(parsed)
         return serve(parsed, api_key=os.environ.get(KEY_VARIABLE) or None)
     except SimulatorError as error:
         remedy = f"\n{error.remedy}" if error.remedy else ""
@@ -87,6 +89,7 @@ def _serving(group: Any) -> None:
         "--ready-file", metavar="PATH", type=Path, help="written (JSON: url, pid) once it listens, removed at the end"
     )
     group.add_argument("--exit-with-stdin", action="store_true", help="end when stdin is closed")
+    group.add_argument("--check", action="store_true", help="say whether all options are good, and start nothing")
 
 
 def _answers(group: Any) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections.abc import Awaitable, Callable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -21,10 +22,11 @@ _CATCH_UP_NS: Final = 20_000_000
 class Listener(Protocol):
     """Gets the tokens of one request."""
 
-    def token(self, choice: int, at: int, *, last: bool) -> None:
-        """The `at`th token of a choice is there."""
+    def token(self, choice: int, at: int, *, last: bool) -> bool:
+        """The `at`th token of a choice is there. False: nobody wants more, the request is over."""
+        ...
 
-    def finished(self) -> None:
+    def finished(self, job: "Job") -> None:
         """All choices are complete."""
 
 
@@ -76,6 +78,8 @@ class Engine:
         log: RequestLog,
         prefixes: PrefixCache,
         memory_bytes: int = 0,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._scheduler = scheduler
         self._costs = costs
@@ -83,6 +87,8 @@ class Engine:
         self._log = log
         self._prefixes = prefixes
         self._memory_bytes = memory_bytes
+        self._now_ns = monotonic_ns
+        self._sleep = sleep
         self._wake = asyncio.Event()
         self._unlimited = math.isinf(costs.speeds.speed)
         self.metrics = Metrics()
@@ -93,7 +99,7 @@ class Engine:
 
     def submit(self, job: Job) -> None:
         """Queue a request."""
-        job.arrived_ns = time.monotonic_ns()
+        job.arrived_ns = self._now_ns()
         job.open_choices = len(job.wanted)
         seen: set[int] = set()
         for index, one in enumerate(job.wanted):
@@ -133,16 +139,16 @@ class Engine:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        free_ns = time.monotonic_ns()
+        free_ns = self._now_ns()
         while True:
             work = self._scheduler.plan()
             if not work:
                 self._devices.rest(free_ns)
                 self._wake.clear()
                 await self._wake.wait()
-                free_ns = time.monotonic_ns()
+                free_ns = self._now_ns()
                 continue
-            now_ns = time.monotonic_ns()
+            now_ns = self._now_ns()
             start_ns = free_ns if now_ns - free_ns < _CATCH_UP_NS and not self._unlimited else now_ns
             cost = self._costs.of(work)
             free_ns = start_ns + cost.duration_ns
@@ -157,7 +163,7 @@ class Engine:
             self._hand_out(self._scheduler.finish(work))
 
     async def _until(self, time_ns: int) -> None:
-        await asyncio.sleep(0 if self._unlimited else max(0, time_ns - time.monotonic_ns()) / 1e9)
+        await self._sleep(0 if self._unlimited else max(0, time_ns - self._now_ns()) / 1e9)
 
     def _load(self) -> Load:
         scheduler = self._scheduler
@@ -165,7 +171,7 @@ class Engine:
         return Load(utilisation_percent=100, memory_used_bytes=int(self._memory_bytes * (0.2 + 0.7 * used)))
 
     def _hand_out(self, advanced: Many[Sequence]) -> None:
-        now_ns = time.monotonic_ns()
+        now_ns = self._now_ns()
         for sequence in advanced:
             job: Job = sequence.owner
             if job.first_token_ns is None:
@@ -178,13 +184,15 @@ class Engine:
             if not job.open_choices:
                 # Before the client can know that it is over, so that nothing it has acknowledged is missing here.
                 self._end(job, outcome="completed", reason=job.finish_reason)
-            if sequence.output_tokens:
-                job.listener.token(sequence.index, sequence.produced - 1, last=sequence.done)
-            if not job.open_choices:
-                job.listener.finished()
+            if sequence.output_tokens and not job.listener.token(
+                sequence.index, sequence.produced - 1, last=sequence.done
+            ):
+                self.cancel(job)
+            elif not job.open_choices:
+                job.listener.finished(job)
 
     def _end(self, job: Job, *, outcome: str, reason: str) -> None:
-        end_ns = time.monotonic_ns()
+        end_ns = self._now_ns()
         metrics = self.metrics
         metrics.generation_tokens += job.output_tokens
         metrics.finished[reason] += 1

@@ -85,6 +85,13 @@ def parse(endpoint: Endpoint, body: bytes) -> Asked:
         raise RequestError(f"the body is not JSON: {error}") from error
     if not isinstance(payload, dict):
         raise RequestError("the body is not a JSON object")
+    try:
+        return _asked(endpoint, payload)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RequestError(f"a field has the wrong form: {error}") from error
+
+
+def _asked(endpoint: Endpoint, payload: Mapping[str, Any]) -> Asked:
     tools = _tools(payload)
     choice = payload.get("tool_choice") or ("auto" if tools else "none")
     max_tokens = _integer(payload, "max_completion_tokens", least=1) or _integer(payload, "max_tokens", least=1)

@@ -18,7 +18,7 @@ from joulebench_simulator.costs import Costs, Power, Speeds
 from joulebench_simulator.devices import Devices, identity
 from joulebench_simulator.engine import Engine
 from joulebench_simulator.errors import BadOptionError
-from joulebench_simulator.faults import Faults, parse_rule, read_rules
+from joulebench_simulator.faults import Faults, Rule, parse_rule, read_rules
 from joulebench_simulator.generation import Generator
 from joulebench_simulator.http import Connection
 from joulebench_simulator.lifeline import die_with_parent, on_end_of_input
@@ -35,6 +35,13 @@ def serve(options: argparse.Namespace, *, api_key: str | None) -> int:
         die_with_parent()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(options, api_key=api_key))
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """Read all files that the options name. Raises BadOptionError."""
+    _answerer(options)
+    _rules(options)
     return 0
 
 
@@ -136,30 +143,39 @@ def _engine(options: argparse.Namespace, *, devices: Devices, log: RequestLog) -
 
 
 def _app(options: argparse.Namespace, *, engine: Engine, api_key: str | None) -> App:
-    least, most = options.words
-    drawn: Answerer = Drawn(seed=options.seed, least_words=least, most_words=most)
-    answerers = [Echo() if options.answer_with == "echo" else drawn]
-    if options.answers is not None:
-        scripted = Scripted(
-            entries=read_answers(options.answers),
-            seed=options.seed,
-            right=options.right,
-            preface_words=options.preface_words,
-        )
-        answerers.insert(0, scripted)
-    rules = [parse_rule(text) for text in options.fault]
-    rules += [] if options.faults is None else read_rules(options.faults)
+    generator = Generator(
+        _answerer(options), seed=options.seed, max_model_len=options.max_model_len, tool_calls=options.tool_calls
+    )
     return App(
         engine=engine,
-        generator=Generator(
-            FirstOf(answerers), seed=options.seed, max_model_len=options.max_model_len, tool_calls=options.tool_calls
-        ),
+        generator=generator,
         model=options.served_model_name,
         max_model_len=options.max_model_len,
-        faults=Faults(rules=rules, seed=options.seed),
+        faults=Faults(rules=_rules(options), seed=options.seed),
         start_delay_seconds=options.start_delay / 1e9,
         api_key=api_key,
     )
+
+
+def _answerer(options: argparse.Namespace) -> Answerer:
+    """Who answers: the file first, if there is one."""
+    least, most = options.words
+    drawn: Answerer = Drawn(seed=options.seed, least_words=least, most_words=most)
+    last = Echo() if options.answer_with == "echo" else drawn
+    if options.answers is None:
+        return last
+    scripted = Scripted(
+        entries=read_answers(options.answers),
+        seed=options.seed,
+        right=options.right,
+        preface_words=options.preface_words,
+    )
+    return FirstOf([scripted, last])
+
+
+def _rules(options: argparse.Namespace) -> list[Rule]:
+    rules = [parse_rule(text) for text in options.fault]
+    return rules if options.faults is None else [*rules, *read_rules(options.faults)]
 
 
 @contextmanager

@@ -77,6 +77,19 @@ async def test_the_server_is_asked_for_a_stream_with_usage(serve: Serve, front: 
     assert asked.headers["Accept-Encoding"] == "identity"
 
 
+async def test_the_server_is_told_whose_call_it_is(serve: Serve, front: Serve, say: Any) -> None:
+    server = await serve(say.stream(*say.answer))
+    meter = await front(server)
+    async with meter.post(CHAT):
+        pass
+    path = meter.path("chat/completions", query="00ff00ff00ff00ff.2")
+    async with meter.session.post(path, json=CHAT, headers={"x-request-id": "the caller's own"}):
+        pass
+    call, _ = await meter.calls()
+    ids = [asked.headers.get("X-Request-Id") or asked.headers.get("x-request-id") for asked in server.asked]
+    assert ids == [f"00ff00ff00ff00ff.2.{call['call_id']}", "the caller's own"]
+
+
 async def test_without_a_key_none_is_sent_on(serve: Serve, front: Serve, say: Any) -> None:
     server = await serve(say.stream(*say.answer))
     async with (await front(server)).post(CHAT):

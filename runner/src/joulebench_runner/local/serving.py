@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from joulebench_runner.local.plan import Command
 from joulebench_runner.servers.llamacpp import check_gguf
 
 EXTERNAL_READY_SECONDS = 30.0
+_CHECK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def _serving(
     where = f"{path}.template.spec" if source.template is not None else "ModelServer spec"
     try:
         if engine_of(found) is Engine.SIMULATOR:
-            return simulated(found, alias=alias, role=role, ready_seconds=ready, simulation=simulation)
+            return simulated(found, alias=alias, role=role, path=where, ready_seconds=ready, simulation=simulation)
         return owned(found, alias=alias, role=role, path=where, ready_seconds=ready)
     except ApiError as error:
         # The vocabulary knows a ModelServer's fields, not where in the file it stands.
@@ -108,7 +110,7 @@ def owned(spec: ModelServerSpec, *, alias: str, role: str, path: str, ready_seco
     build = builder(engine)
     model_path = _embedded_file(find_preset(spec.preset)) if spec.preset is not None else Path(str(spec.model))
     _check_model(model_path, path=f"{path}.model")
-    _check_installed("xllamacpp", path=path)
+    _check_installed("xllamacpp", engine=engine, package="xllamacpp", path=path)
     command = build(
         spec,
         model_path=str(model_path),
@@ -124,14 +126,18 @@ def owned(spec: ModelServerSpec, *, alias: str, role: str, path: str, ready_seco
     )
 
 
-def simulated(spec: ModelServerSpec, *, alias: str, role: str, ready_seconds: float, simulation: Simulation) -> Serving:
+def simulated(
+    spec: ModelServerSpec, *, alias: str, role: str, path: str, ready_seconds: float, simulation: Simulation
+) -> Serving:
     """The simulator. What its `engineArgs` do not say is filled in: its device files, log, and the right answers."""
     if spec.api_key_secret_ref is not None:
         raise UnsupportedSpecError(
             "spec.apiKeySecretRef: not available for the simulator in a local run", remedy="leave it out"
         )
+    _check_installed("joulebench_simulator", engine=Engine.SIMULATOR, package="joulebench-simulator", path=path)
     program = (sys.executable, "-m", "joulebench_simulator")
     command = simulator.command(spec, model_path="", host=LOOPBACK, port=free_port(), program=program)
+    _check_flags(command.argv, path=path)
     given = spec.engine_args
     files = _paths(given.get("device-file")) or simulation.device_files(device_count(spec))
     added = {
@@ -145,6 +151,17 @@ def simulated(spec: ModelServerSpec, *, alias: str, role: str, ready_seconds: fl
         command=Command("server", (*command.argv, *render(added), "--exit-with-stdin"), command.env),
         device_files=files,
     )
+
+
+def _check_flags(argv: Sequence[str], *, path: str) -> None:
+    """Let the simulator itself say what is wrong with its flags, before anything is started."""
+    checked = subprocess.run([*argv, "--check"], capture_output=True, text=True, timeout=_CHECK_SECONDS, check=False)  # noqa: S603 - our own program
+    if checked.returncode:
+        message = checked.stderr.partition("joulebench-simulator: ")[2].removeprefix("error: ").strip()
+        raise BadInputError(
+            f"{path}.engineArgs: {message or checked.stderr.strip()}",
+            remedy="engineArgs are the flags of the simulator; see joulebench-simulator --help",
+        )
 
 
 def _paths(given: object) -> list[Path]:
@@ -220,9 +237,9 @@ def _check_model(model: Path, *, path: str) -> None:
         )
 
 
-def _check_installed(package: str, *, path: str) -> None:
-    if importlib.util.find_spec(package) is None:
+def _check_installed(module: str, *, engine: Engine, package: str, path: str) -> None:
+    if importlib.util.find_spec(module) is None:
         raise BadInputError(
-            f"{path}: the engine LlamaCpp needs the package {package}, which is not installed",
+            f"{path}: the engine {engine} needs the package {package}, which is not installed",
             remedy=f"pip install {package}, or use server.external with a server that is already up",
         )
