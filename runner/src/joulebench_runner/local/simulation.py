@@ -7,7 +7,6 @@ from typing import Final
 
 import orjson
 
-from joulebench_api.engines.registry import engine_of
 from joulebench_api.loading import Loaded, server_spec
 from joulebench_api.v1alpha1 import BenchmarkRunSpec, External
 from joulebench_api.v1alpha1.engine import Engine
@@ -41,7 +40,7 @@ async def _records(task: TaskEntry, request: LoadRequest) -> Iterable[Record]:
 
 def _is_simulated(loaded: Loaded, spec: BenchmarkRunSpec) -> bool:
     found = server_spec(loaded, spec.server)
-    return not isinstance(found, External) and engine_of(found) is Engine.SIMULATOR
+    return not isinstance(found, External) and found.engine is Engine.SIMULATOR  # no preset is simulated
 
 
 def _lines(records: Iterable[Record]) -> bytes:
