@@ -84,9 +84,10 @@ def run(
     # Imported here, so that --help and completion stay fast.
     from joulebench_runner.cli.live import live_for  # noqa: PLC0415
     from joulebench_runner.local.execution import execute  # noqa: PLC0415
-    from joulebench_runner.local.folder import claimed  # noqa: PLC0415
+    from joulebench_runner.local.folder import claimed, refuse_used  # noqa: PLC0415
     from joulebench_runner.local.plan import LocalOptions  # noqa: PLC0415
     from joulebench_runner.local.planning import load_file, plan_run  # noqa: PLC0415
+    from joulebench_runner.local.storing import bring_run_back, finish_copy, working_store  # noqa: PLC0415
 
     loaded = load_file(file, overrides=overrides)
     folder = out or Path("runs") / f"{loaded.run.metadata.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
@@ -99,6 +100,12 @@ def run(
         meter_port=meter_port,
     )
     with claimed(folder), tempfile.TemporaryDirectory(prefix="joulebench-") as sockets:
+        store = working_store(loaded, folder=folder)
+        bring_run_back(store, folder)
+        if finish_copy(store, folder):
+            _print_results(folder, as_json=as_json)
+            return
+        refuse_used(folder)
         plan = plan_run(loaded, run_dir=folder.absolute(), socket_dir=Path(sockets), options=options)
         for note in (*map(str, loaded.warnings), *plan.notes):
             click.secho(f"note: {note}", fg="yellow", err=True)
@@ -117,5 +124,10 @@ def _print_results(folder: Path, *, as_json: bool) -> None:
         click.echo((folder / SUMMARY_FILE).read_text(), nl=False)
     elif summary.counts.asked:
         print_summary(summary, folder=folder)
+    if summary.stored is not None and summary.stored.problem is not None:
+        remedy = (
+            "The results are whole in the local folder. The same command with the same --out copies what is missing."
+        )
+        show_error(summary.stored.problem, remedy, label="not copied")
     if summary.state != "completed":
         show_error(summary.message or "no reason was given", summary.remedy, label=summary.state)

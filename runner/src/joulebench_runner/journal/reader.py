@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from joulebench_api.contracts import SCHEMA_VERSION
 from joulebench_runner.errors import JournalError
+from joulebench_runner.journal.names import SEGMENT_SUFFIX
 from joulebench_runner.journal.schema import (
     FIELDS,
     META_BOOT_ID,
@@ -18,7 +19,6 @@ from joulebench_runner.journal.schema import (
     META_RUN_ID,
     META_RUN_NAME,
     META_SCHEMA_VERSION,
-    SEGMENT_SUFFIX,
     Kind,
 )
 from joulebench_runner.journal.writer import segment_numbers

@@ -13,8 +13,6 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-SEGMENT_SUFFIX: Final = ".arrows"
-
 
 class Kind(StrEnum):
     """Kinds of journal rows; each is the name of its struct column."""

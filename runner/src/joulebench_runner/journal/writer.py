@@ -18,6 +18,7 @@ import pyarrow as pa
 from joulebench_api.contracts import SCHEMA_VERSION
 from joulebench_runner.errors import JournalError
 from joulebench_runner.journal.clock import SYSTEM_CLOCK, Clock, boot_id
+from joulebench_runner.journal.names import SEGMENT_SUFFIX
 from joulebench_runner.journal.schema import (
     FIELDS,
     META_BOOT_ID,
@@ -28,7 +29,6 @@ from joulebench_runner.journal.schema import (
     META_RUN_NAME,
     META_SCHEMA_VERSION,
     SCHEMA,
-    SEGMENT_SUFFIX,
     Kind,
 )
 
@@ -65,9 +65,11 @@ class Journal:
         clock: Clock = SYSTEM_CLOCK,
         boot: str | None = None,
         fsync: Callable[[int], None] = os.fsync,
+        on_closed: Callable[[Path], None] = lambda _path: None,
     ) -> None:
         """Open the journal in `folder` (made if it is missing); segments that lie there stay, new ones follow them.
 
+        `on_closed` is told each segment once it is closed and on disk, from the journal's own thread.
         `boot` and `fsync` stand in for the system's in tests. Raises JournalError when the folder cannot be used.
         """
         self._clock = clock
@@ -78,10 +80,12 @@ class Journal:
             META_BOOT_ID: boot_id() if boot is None else boot,
             META_INSTANCE_ID: instance_id,
         }
-        self._segments = _Segments(folder, clock=clock, fsync=fsync)
+        self._segments = _Segments(folder, clock=clock, fsync=fsync, on_closed=on_closed)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._rows: list[Row] = []
         self._sequence = 0
+        self._due = 0.0
+        """When the oldest gathered row must be on its way to the disk, in the event loop's time."""
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._closed = False
@@ -104,8 +108,11 @@ class Journal:
         }
         self._rows.append(row)
         self._sequence += 1
-        if self._timer is None and self._flushing is None:
-            self._arm(BATCH_SECONDS)
+        if len(self._rows) == 1:
+            self._due = asyncio.get_running_loop().time() + BATCH_SECONDS
+            if self._flushing is None:
+                # Sooner than the timer that closes the segment, which may be running.
+                self._arm(BATCH_SECONDS)
 
     async def commit(self) -> None:
         """Return once everything appended so far is on disk. Raises JournalError if it could not be written."""
@@ -137,6 +144,7 @@ class Journal:
         return self._segments.durable
 
     def _arm(self, seconds: float) -> None:
+        self._disarm()
         self._timer = asyncio.get_running_loop().call_later(seconds, self._on_timer)
 
     def _disarm(self) -> None:
@@ -163,7 +171,7 @@ class Journal:
         if self.error is not None or self._closed:
             return
         if self._rows:
-            self._arm(BATCH_SECONDS)
+            self._arm(max(0.0, self._due - asyncio.get_running_loop().time()))
         elif self._segments.is_open:
             self._arm(self._segments.seconds_left())
 
@@ -181,11 +189,14 @@ class Journal:
 class _Segments:
     """The files. Used by one thread at a time."""
 
-    def __init__(self, folder: Path, *, clock: Clock, fsync: Callable[[int], None]) -> None:
+    def __init__(
+        self, folder: Path, *, clock: Clock, fsync: Callable[[int], None], on_closed: Callable[[Path], None]
+    ) -> None:
         self.folder = folder
         self.durable = 0
         self._clock = clock
         self._fsync = fsync
+        self._on_closed = on_closed
         self._file: BinaryIO | None = None
         self._stream: pa.RecordBatchStreamWriter | None = None
         self._opened_ns = 0
@@ -228,6 +239,7 @@ class _Segments:
             file.flush()
             self._fsync(file.fileno())
         self._file = self._stream = None
+        self._on_closed(Path(file.name))
 
     def abandon(self) -> None:
         """Let go of the open file after a failed write; what follows in it would not be readable."""

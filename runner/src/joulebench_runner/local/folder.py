@@ -29,7 +29,6 @@ def claimed(path: Path) -> Iterator[Path]:
     descriptor = _lock(path)
     before = set(path.iterdir())
     try:
-        _refuse_used(path)
         yield path
     except BadInputError:
         _remove_new(path, before)
@@ -77,7 +76,8 @@ def _lock(path: Path) -> int:
     return descriptor
 
 
-def _refuse_used(path: Path) -> None:
+def refuse_used(path: Path) -> None:
+    """Raise BadInputError if a run lies in the folder."""
     if (path / JOURNAL).exists() or (path / "summary.json").exists():
         raise BadInputError(
             f"{path} already holds a run", remedy="choose another folder with --out, or remove that one first"

@@ -1,5 +1,6 @@
 """From a benchmark file to the plan of a local run. Everything that can be wrong is found here, before a start."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from joulebench_api.defaults import resolve
 from joulebench_api.errors import ApiError
 from joulebench_api.loading import Loaded, load
 from joulebench_api.v1alpha1 import BenchmarkRunSpec
-from joulebench_runner.config import MeterSettings
+from joulebench_runner.config import MeterSettings, StoreSettings
 from joulebench_runner.errors import BadInputError
 from joulebench_runner.local.addresses import check_free
 from joulebench_runner.local.availability import notes, refuse_unavailable
@@ -17,6 +18,7 @@ from joulebench_runner.local.plan import Command, LocalOptions, LocalPlan
 from joulebench_runner.local.provenance import describe_run, ulid
 from joulebench_runner.local.serving import Serving, servings
 from joulebench_runner.local.settings import driver_settings, energy_settings
+from joulebench_runner.store.opening import store_settings
 from joulebench_runner.tasks.registry import find as find_task
 
 
@@ -70,8 +72,17 @@ def _meter_settings(
         # The server is stopped before the results are written, so that its shutdown is in them.
         finalise_on="request",
         engine=served[0].engine,
+        store=_store(spec, name),
         model_files={one.upstream.alias: one.model_file for one in served if one.model_file is not None},
     )
+
+
+def _store(spec: BenchmarkRunSpec, name: str) -> StoreSettings | None:
+    """Where the run is copied to; claims are a cluster's."""
+    store = spec.results.store
+    if store is None or store.object_store is None:
+        return None
+    return store_settings(store.object_store, run_name=name, environ=os.environ)
 
 
 def _module(name: str, settings: Path) -> Command:

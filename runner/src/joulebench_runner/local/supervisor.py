@@ -22,6 +22,8 @@ from joulebench_runner.meter.control_client import ControlClient
 POLL_SECONDS = 0.5
 EXPORT_SECONDS = 600.0
 """How long the meter may take to attribute and write; a million questions take half a minute."""
+COPY_SECONDS = 6 * 3600.0
+"""How much longer it may take to copy them to a store; it gives up sooner by itself if nothing moves."""
 
 OutcomeName = Literal["completed", "failed", "error-limit", "interrupted"]
 
@@ -54,7 +56,7 @@ class Supervisor:
             async with self._polling():
                 ending = await self._first_ending()
                 await self._stop("driver")
-            return await self._wind_down(ending)
+                return await self._wind_down(ending)
         finally:
             await asyncio.shield(self._stop_all())
             await self._control.close()
@@ -144,10 +146,11 @@ class Supervisor:
             raise RunnerError(ending.message or _died(meter), remedy=ending.remedy)
         await self._shut_server_down()
         await self._control.finalise(Finalise(outcome=ending.outcome, message=ending.message, remedy=ending.remedy))
+        limit_seconds = EXPORT_SECONDS + (0.0 if self._plan.meter_settings.store is None else COPY_SECONDS)
         try:
-            code = await asyncio.wait_for(meter.wait(), EXPORT_SECONDS)
+            code = await asyncio.wait_for(meter.wait(), limit_seconds)
         except TimeoutError:
-            raise RunnerError(f"the meter did not write the results within {EXPORT_SECONDS:g} s") from None
+            raise RunnerError(f"the meter did not write the results within {limit_seconds:g} s") from None
         if code not in {int(known) for known in ExitCode}:
             raise RunnerError(_died(meter))
         return ExitCode(code)

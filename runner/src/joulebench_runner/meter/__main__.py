@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from joulebench_api.contracts.meter import Finalise
 from joulebench_runner.config import EnergySettings, MeterSettings
-from joulebench_runner.errors import BadInputError, ExitCode, RunnerError
+from joulebench_runner.errors import BadInputError, ExitCode, RunnerError, StoreError
 from joulebench_runner.meter.app import Meter, Outcome
 from joulebench_runner.processes import die_with_parent
 
@@ -42,11 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def verdict(outcome: Outcome, *, energy: EnergySettings, summary: "Summary") -> ExitCode:
-    """The exit code: that of the outcome, unless a completed run lacks the energy that was required."""
+    """The exit code: that of the outcome, unless a completed run lacks the energy or the copy that was required."""
     code = _EXIT_CODES[outcome]
-    if code is ExitCode.DONE and energy.policy == "Required" and not _is_measured(energy, summary):
-        return ExitCode.REQUIREMENT_NOT_MET
-    return code
+    lacks_energy = energy.policy == "Required" and not _is_measured(energy, summary)
+    lacks_copy = summary.stored is not None and summary.stored.problem is not None
+    return ExitCode.REQUIREMENT_NOT_MET if code is ExitCode.DONE and (lacks_energy or lacks_copy) else code
 
 
 def _is_measured(energy: EnergySettings, summary: "Summary") -> bool:
@@ -61,10 +61,22 @@ async def _run(settings: MeterSettings) -> ExitCode:
         await meter.start()
         ending = await meter.ended()
         await meter.stop_measuring()
-        summary = await asyncio.to_thread(_export, settings, ending)
+        summary = await _stored(meter, await asyncio.to_thread(_export, settings, ending))
     finally:
         await meter.close()
     return verdict(ending.outcome, energy=settings.energy, summary=summary)
+
+
+async def _stored(meter: Meter, summary: "Summary") -> "Summary":
+    """Copy the run to its store, if it has one. Where that fails, the local summary says so."""
+    from joulebench_runner.results.stored import with_store_problem  # noqa: PLC0415 - see _export
+
+    try:
+        await meter.copy_rest()
+    except StoreError as error:
+        print(f"joulebench meter: {error.message}", file=sys.stderr)  # noqa: T201 - for the log
+        return await asyncio.to_thread(with_store_problem, summary, error, folder=meter.settings.run_dir)
+    return summary
 
 
 def _export(settings: MeterSettings, ending: Finalise) -> "Summary":
