@@ -10,7 +10,8 @@ from joulebench_runner.errors import BadInputError
 from joulebench_runner.store.location import Location, Service
 
 CONNECT_SECONDS: Final = 5.0
-REQUEST_SECONDS: Final = 20.0
+REQUEST_SECONDS: Final = 10.0
+"""How long nothing at all may come or go."""
 
 _AZURE_KEYS: Final = {
     "AZURE_STORAGE_KEY": "account_key",

@@ -32,23 +32,23 @@ def bring_back(store: Store, folder: Path) -> bool:
 
 
 def _bring_back(store: Store, folder: Path) -> bool:
-    there = list(store.list())
+    there = [name for name in store.list() if _is_ours(name)]
     here = set(segments_in(folder))
     segments = [name for name in there if is_segment(name)]
     _all_of(lambda name: _compare(store, folder, name), here.intersection(segments))
     missing = sorted(set(segments) - here)
     if not missing:
         return False
+    others = [name for name in there if not is_segment(name)]
     # Segments last of all but the summary: a folder that has them has the settings that they were made with.
-    others = [name for name in there if not is_segment(name) and name != SUMMARY and not _is_foreign(name)]
-    for names in (others, missing, [name for name in there if name == SUMMARY]):
+    for names in ([name for name in others if name != SUMMARY], missing, [name for name in others if name == SUMMARY]):
         _all_of(lambda name: store.get(name, folder / name), names)
     return True
 
 
-def _is_foreign(name: str) -> bool:
+def _is_ours(name: str) -> bool:
     """Hidden files are nobody's business here, and no name may lead out of the folder."""
-    return any(part.startswith(".") for part in name.split("/"))
+    return not any(part.startswith(".") for part in name.split("/"))
 
 
 def _compare(store: Store, folder: Path, name: str) -> None:

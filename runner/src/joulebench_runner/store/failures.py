@@ -10,7 +10,7 @@ from joulebench_runner.store.location import Location, Service
 _REFUSED: Final = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN|UNRECOGNIZED_CLIENT"
     r"|HTTP status (401|403)|\b(401|403) |Unauthorized|Forbidden|PERMISSION_DENIED|UNAUTHENTICATED"
-    r"|AuthenticationFailed|AuthorizationFailure|[Nn]o credentials|CredentialUnavailable"
+    r"|UserNotFound|AuthenticationFailed|AuthorizationFailure|[Nn]o credentials|CredentialUnavailable"
 )
 _MISSING: Final = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket|ContainerNotFound|BucketNotFound|bucket does not exist")
 

@@ -45,7 +45,7 @@ class Patience:
 
 
 ONE_TRY: Final = Patience(seconds=0)
-AT_THE_START: Final = Patience(seconds=10)
+AT_THE_START: Final = Patience(seconds=5)
 """Before a run begins: its user is watching."""
 AT_THE_END: Final = Patience(seconds=120)
 """Each file that is copied at the end; the results lie on this machine's disk meanwhile."""
