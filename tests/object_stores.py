@@ -85,7 +85,7 @@ def s3_server(root: Path) -> Iterator[S3Server]:
         "ROOT_ACCESS_KEY": CREDENTIALS["AWS_ACCESS_KEY_ID"],
         "ROOT_SECRET_KEY": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
     }
-    command = [binary, "--port", f"127.0.0.1:{port}", "--quiet", "posix", str(bucket.parent)]
+    command = [str(binary), "--port", f"127.0.0.1:{port}", "--quiet", "posix", str(bucket.parent)]
     with (root / "gateway.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **keys})
     try:

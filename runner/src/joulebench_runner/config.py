@@ -95,6 +95,9 @@ class MeterSettings(Settings):
     scrape_interval_seconds: float = 1.0
     store: StoreSettings | None = None
     """Null: the results lie in `run_dir` alone."""
+    outcome_file: Path | None = None
+    """Where a meter that fails writes its last words (contracts.meter.DriverDone as JSON); not on the results' disk,
+    which may be full."""
     engine: str | None = None
     model_files: dict[str, Path] = Field(default_factory=dict)
     """Model files on this machine, by alias. They are hashed at the end: it takes seconds for large ones."""

@@ -348,3 +348,40 @@ async def test_rows_after_close_are_refused(make: Callable[..., Journal]) -> Non
 
 def test_this_machine_has_a_boot_id() -> None:
     assert boot_id() == boot_id() != ""
+
+
+async def test_rows_nobody_waits_for_are_written_soon_in_an_open_segment_too(
+    tmp_path: Path, make: Callable[..., Journal]
+) -> None:
+    written = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    journal = make(fsync=lambda _descriptor: loop.call_soon_threadsafe(written.set))
+    note(journal, "waited for")
+    await journal.commit()
+    await asyncio.sleep(0)  # the timer that closes the segment is set now
+    written.clear()
+    note(journal, "alone")
+    # The segment would be closed only after five seconds.
+    await asyncio.wait_for(written.wait(), timeout=4)
+    assert notes(tmp_path) == ["waited for", "alone"]
+
+
+async def test_each_segment_is_told_once_it_is_closed(
+    tmp_path: Path, make: Callable[..., Journal], time: FakeTime
+) -> None:
+    closed: list[tuple[str, bool]] = []
+
+    def on_closed(path: Path) -> None:
+        closed.append((path.name, read(tmp_path).segments[-1].closed))
+
+    journal = make(on_closed=on_closed)
+    note(journal, "one")
+    await journal.commit()
+    assert closed == []
+    time.now_ns += int(SEGMENT_SECONDS * 1e9)
+    note(journal, "two")
+    await journal.commit()
+    assert closed == [("00000001.arrows", True)]
+    note(journal, "three")
+    await journal.close()
+    assert [name for name, _ in closed] == ["00000001.arrows", "00000002.arrows"]

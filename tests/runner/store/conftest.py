@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.object_stores import BUCKET, CREDENTIALS, Gate, S3Server, s3_server
 
 from joulebench_runner.config import StoreSettings
 from joulebench_runner.journal.writer import Journal
 from joulebench_runner.store import Store, open_store
-from tests.object_stores import BUCKET, CREDENTIALS, Gate, S3Server, s3_server
 
 
 @pytest.fixture(scope="session")

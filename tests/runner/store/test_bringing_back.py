@@ -68,7 +68,7 @@ def test_two_that_went_on_apart_are_refused_and_left_alone(store: Store, run_fol
     (run_folder / "journal/00000003.arrows").unlink()
     (run_folder / "journal/00000002.arrows").write_text(other)
     before = contents(run_folder)
-    with pytest.raises(BadInputError, match="journal/00000002.arrows is one thing in") as refused:
+    with pytest.raises(BadInputError, match=r"journal/00000002\.arrows is one thing in") as refused:
         bring_back(store, run_folder)
     assert "name an empty folder with --out" in (refused.value.remedy or "")
     assert contents(run_folder) == before

@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.object_stores import CREDENTIALS, S3Server, free_port
 
 from joulebench_runner.config import StoreSettings
 from joulebench_runner.errors import BadInputError, StoreError
 from joulebench_runner.store import Store, check_writable, open_store, upload
 from joulebench_runner.store.patience import Patience
-from tests.object_stores import CREDENTIALS, S3Server, free_port
 
 
 def test_what_was_put_is_listed_and_had_again(store: Store, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_second_upload_copies_what_the_first_could_not(store: Store, run_folde
 def test_another_segment_of_the_same_name_is_never_replaced(store: Store, run_folder: Path) -> None:
     upload(store, run_folder)
     (run_folder / "journal/00000002.arrows").write_text("what another machine wrote")
-    with pytest.raises(StoreError, match="journal/00000002.arrows is one thing in") as refused:
+    with pytest.raises(StoreError, match=r"journal/00000002\.arrows is one thing in") as refused:
         upload(store, run_folder)
     assert "--out" in (refused.value.remedy or "")
 
@@ -120,7 +120,7 @@ def test_the_runs_own_folder_is_no_store(tmp_path: Path) -> None:
 def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("")
     store = open_store(StoreSettings(url=f"file://{tmp_path}/kept/run"), environ={})
-    with pytest.raises(BadInputError, match="spec.results.store.objectStore: cannot write") as refused:
+    with pytest.raises(BadInputError, match=r"spec\.results\.store\.objectStore: cannot write") as refused:
         check_writable(store, run_dir=tmp_path / "local")
     assert refused.value.remedy
 

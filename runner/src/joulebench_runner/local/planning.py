@@ -67,6 +67,7 @@ def _meter_settings(
         control_socket=sockets / "control.sock",
         proxy_port=port,
         ready_file=sockets / "meter.json",
+        outcome_file=sockets / "meter-outcome.json",
         upstreams=[serving.upstream for serving in served],
         energy=energy_settings(spec, served[0], exporter=f"unix:{sockets / 'exporter.sock'}"),
         # The server is stopped before the results are written, so that its shutdown is in them.

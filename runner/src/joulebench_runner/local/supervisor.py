@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from joulebench_api.contracts.meter import Finalise, MeterStatus, Stage, StageEvent
+from joulebench_api.contracts.meter import DriverDone, Finalise, MeterStatus, Stage, StageEvent
 from joulebench_runner.errors import BadInputError, ExitCode, RunnerError
 from joulebench_runner.local.child import Child
 from joulebench_runner.local.folder import LOGS
@@ -143,7 +143,8 @@ class Supervisor:
             raise BadInputError(ending.message or "the input is wrong", remedy=ending.remedy)
         meter = self._children["meter"]
         if meter.exit_code is not None:
-            raise RunnerError(ending.message or _died(meter), remedy=ending.remedy)
+            message, remedy = self._meter_words() or (ending.message or _died(meter), ending.remedy)
+            raise RunnerError(message, remedy=remedy)
         await self._shut_server_down()
         await self._control.finalise(Finalise(outcome=ending.outcome, message=ending.message, remedy=ending.remedy))
         limit_seconds = EXPORT_SECONDS + (0.0 if self._plan.meter_settings.store is None else COPY_SECONDS)
@@ -151,9 +152,19 @@ class Supervisor:
             code = await asyncio.wait_for(meter.wait(), limit_seconds)
         except TimeoutError:
             raise RunnerError(f"the meter did not write the results within {limit_seconds:g} s") from None
+        if (words := self._meter_words()) is not None:
+            raise RunnerError(words[0], remedy=words[1])
         if code not in {int(known) for known in ExitCode}:
             raise RunnerError(_died(meter))
         return ExitCode(code)
+
+    def _meter_words(self) -> tuple[str, str | None] | None:
+        """What a meter that failed said of it."""
+        path = self._plan.meter_settings.outcome_file
+        if path is None or not path.exists():
+            return None
+        done = DriverDone.model_validate_json(path.read_bytes())
+        return done.message or "the meter failed", done.remedy
 
     async def _shut_server_down(self) -> None:
         server = self._children.get("server")

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from joulebench_api.contracts.meter import Finalise
+from joulebench_api.contracts.meter import DriverDone, Finalise
 from joulebench_runner.config import EnergySettings, MeterSettings
 from joulebench_runner.errors import BadInputError, ExitCode, RunnerError, StoreError
 from joulebench_runner.meter.app import Meter, Outcome
@@ -33,12 +34,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     die_with_parent(watch_stdin=options.exit_with_stdin)
     try:
-        return asyncio.run(_run(_read(options.settings)))
+        settings = _read(options.settings)
     except RunnerError as error:
-        print(f"joulebench meter: {error.message}", file=sys.stderr)  # noqa: T201 - a process's last words
+        return _failed(error, outcome_file=None)
+    try:
+        return asyncio.run(_run(settings))
+    except RunnerError as error:
+        return _failed(error, outcome_file=settings.outcome_file)
+
+
+def _failed(error: RunnerError, *, outcome_file: Path | None) -> ExitCode:
+    """Say why, in the log and to whoever reads the outcome file."""
+    if outcome_file is not None:
+        words = DriverDone(outcome="failed", message=error.message, remedy=error.remedy)
+        outcome_file.write_text(words.model_dump_json() + "\n")
+    # The log may lie on the disk that is full.
+    with contextlib.suppress(OSError):
+        print(f"joulebench meter: {error.message}", file=sys.stderr, flush=True)  # noqa: T201 - a process's last words
         if error.remedy:
-            print(f"  {error.remedy}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
+            print(f"  {error.remedy}", file=sys.stderr, flush=True)  # noqa: T201
+    return error.exit_code
 
 
 def verdict(outcome: Outcome, *, energy: EnergySettings, summary: "Summary") -> ExitCode:

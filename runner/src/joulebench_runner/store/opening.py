@@ -63,7 +63,7 @@ def _file_system(location: Location, options: dict[str, Any]) -> "FileSystem":
             # We do the waiting, and say so; the SDK tries once more for what a second try mends.
             once_more = fs.AwsStandardS3RetryStrategy(max_attempts=2)
             # Opened late, a small file is one request, not the three of an upload in parts.
-            return fs.S3FileSystem(retry_strategy=once_more, allow_delayed_open=True, **_with_region(location, options))
+            return fs.S3FileSystem(retry_strategy=once_more, allow_delayed_open=True, **_with_region(location, options))  # type: ignore[call-arg]  # unknown to the stubs
         case Service.GCS:
             return fs.GcsFileSystem(**options)
         case Service.AZURE:
