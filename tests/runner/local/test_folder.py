@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from joulebench_runner.errors import BadInputError
-from joulebench_runner.local.folder import LOCK_FILE, claimed
+from joulebench_runner.local.folder import LOCK_FILE, claimed, refuse_used
 
 DIE_HOLDING = """
 import os, sys
@@ -60,7 +60,7 @@ def test_a_process_that_died_does_not_hold_the_lock(tmp_path: Path) -> None:
 def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_was(tmp_path: Path, left: str) -> None:
     (tmp_path / left).mkdir()
     with pytest.raises(BadInputError, match="already holds a run"), claimed(tmp_path):
-        pass
+        refuse_used(tmp_path)
     assert (tmp_path / left).exists()
 
 
