@@ -7,11 +7,13 @@ Only one process writes into a folder at a time.
 import asyncio
 import contextlib
 import errno
+import io
 import os
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -24,6 +26,7 @@ from joulebench_runner.journal.schema import (
     META_BOOT_ID,
     META_INSTANCE_ID,
     META_MONOTONIC_NS,
+    META_PREVIOUS_CRC32,
     META_REALTIME_NS,
     META_RUN_ID,
     META_RUN_NAME,
@@ -197,7 +200,7 @@ class _Segments:
         self._clock = clock
         self._fsync = fsync
         self._on_closed = on_closed
-        self._file: BinaryIO | None = None
+        self._file: _SummedFile | None = None
         self._stream: pa.RecordBatchStreamWriter | None = None
         self._opened_ns = 0
         try:
@@ -223,7 +226,7 @@ class _Segments:
             schema = SCHEMA.with_metadata(self._stamped(metadata)) if self._file is None else SCHEMA
             batch = pa.RecordBatch.from_pylist(rows, schema=schema)
             file, stream = self._open(schema)
-            stream.write_batch(batch)
+            _write_batch(stream, file, batch)
             file.flush()
             self._fsync(file.fileno())
             self.durable = int(rows[-1]["sequence"]) + 1
@@ -235,6 +238,7 @@ class _Segments:
         if self._file is None or self._stream is None:
             return
         with self._file as file:
+            _write_batch(self._stream, file, pa.RecordBatch.from_pylist([], schema=SCHEMA))
             self._stream.close()
             file.flush()
             self._fsync(file.fileno())
@@ -255,10 +259,10 @@ class _Segments:
             META_REALTIME_NS: str(clock.realtime_ns()),
         }
 
-    def _open(self, schema: pa.Schema) -> tuple[BinaryIO, pa.RecordBatchStreamWriter]:
+    def _open(self, schema: pa.Schema) -> "tuple[_SummedFile, pa.RecordBatchStreamWriter]":
         if self._file is None or self._stream is None:
             path = self.folder / f"{self._next:08d}{SEGMENT_SUFFIX}"
-            self._file = path.open("xb")
+            self._file = _SummedFile(path)
             self._stream = pa.ipc.new_stream(self._file, schema, options=_OPTIONS)
             self._opened_ns = self._clock.monotonic_ns()
             self._next += 1
@@ -272,6 +276,28 @@ class _Segments:
             self._fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+class _SummedFile(io.BufferedWriter):
+    """A new file that sums up what is written into it."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises FileExistsError if there is such a file."""
+        super().__init__(io.FileIO(path, "xb"))
+        self._crc32 = 0
+
+    def write(self, data: Any, /) -> int:
+        self._crc32 = zlib.crc32(data, self._crc32)
+        return super().write(data)
+
+    def take_crc32(self) -> int:
+        """Of what was written since this was asked last."""
+        taken, self._crc32 = self._crc32, 0
+        return taken
+
+
+def _write_batch(stream: pa.RecordBatchStreamWriter, file: _SummedFile, batch: pa.RecordBatch) -> None:
+    stream.write_batch(batch, custom_metadata={META_PREVIOUS_CRC32: b"%d" % file.take_crc32()})
 
 
 def segment_numbers(folder: Path) -> list[int]:
