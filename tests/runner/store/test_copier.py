@@ -70,6 +70,16 @@ async def test_settings_and_the_segments_of_earlier_starts_are_copied_first(stor
     assert set(store.list()) == {"settings/meter.json", "journal/00000001.arrows", "journal/00000002.arrows"}
 
 
+async def test_a_file_that_is_gone_by_then_holds_nothing_up(store: Store, run_folder: Path) -> None:
+    copier = Copier(lambda: store, run_folder, url=store.url)
+    (run_folder / "settings/meter.json").unlink()
+    task = asyncio.create_task(copier.run())
+    await until(lambda: copier.state().behind == 0)
+    await ended(task)
+    copier.close()
+    assert copier.state().last_error is None
+
+
 async def test_a_run_that_goes_on_has_no_summary_in_its_store(store: Store, run_folder: Path) -> None:
     store.put(run_folder / "summary.json", "summary.json")
     copier = Copier(lambda: store, run_folder, url=store.url)

@@ -11,7 +11,7 @@ from joulebench_api.contracts.meter import StoreState
 from joulebench_runner.errors import StoreError
 from joulebench_runner.store.patience import AT_THE_END, Patience, waits
 from joulebench_runner.store.store import Store
-from joulebench_runner.store.uploading import SETTINGS, SUMMARY, is_segment, names_in, put_segment, upload
+from joulebench_runner.store.uploading import SETTINGS, SUMMARY, is_segment, names_in, put_other, put_segment, upload
 
 _Value = TypeVar("_Value")
 
@@ -118,4 +118,4 @@ class Copier:
             put_segment(self._open(), self._folder, name)
             self._copied.add(name)
         else:
-            self._open().put(self._folder / name, name)
+            put_other(self._open(), self._folder, name)

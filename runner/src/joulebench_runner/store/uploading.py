@@ -44,6 +44,12 @@ def put_segment(store: Store, folder: Path, name: str) -> None:
         raise differs(store, folder, name)
 
 
+def put_other(store: Store, folder: Path, name: str) -> None:
+    """Copy any other file, if it is still there."""
+    if (folder / name).exists():
+        store.put(folder / name, name)
+
+
 def differs(store: Store, folder: Path, name: str) -> StoreError:
     """The error of two segments with one name: two machines have gone on with one run."""
     return StoreError(
@@ -65,6 +71,5 @@ def upload(store: Store, folder: Path, *, skip: Callable[[str], bool] = lambda _
             put_segment(store, folder, name)
     for name in names:
         if not is_segment(name) and name != SUMMARY:
-            store.put(folder / name, name)
-    if SUMMARY in names:
-        store.put(folder / SUMMARY, SUMMARY)
+            put_other(store, folder, name)
+    put_other(store, folder, SUMMARY)
