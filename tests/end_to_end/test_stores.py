@@ -67,7 +67,7 @@ def test_a_copy_that_could_not_be_finished_is_finished_by_the_same_command(
         return response
 
     server = serve(and_break_the_store)
-    file = benchmark({"external": {"url": server.url, "model": "scripted"}}, results=stored_at(f"file://{kept}"))
+    file = benchmark({"external": {"url": server.url, "model": "scripted"}}, results=stored_at(f"file://localhost{kept}"))
     run = joulebench(file)
     assert run.exit_code == 3, run.err
     assert run.summary["state"] == "completed"
@@ -88,7 +88,7 @@ def test_a_copy_that_could_not_be_finished_is_finished_by_the_same_command(
     ("store", "words", "remedy"),
     [
         ({"url": "ftp://bench/a"}, "ftp:// is not supported", "s3://bucket/folder"),
-        ({"url": "file:///proc/nowhere"}, "cannot write", "can be written"),
+        ({"url": "file://localhost/proc/nowhere"}, "cannot write", "can be written"),
         (
             {"url": "s3://bench", "endpoint": "http://127.0.0.1:9", "credentialsSecretRef": {"name": "s3"}},
             "the environment has no credentials",

@@ -18,6 +18,7 @@ from joulebench_runner.store.location import Service, locate
     [
         ("file:///data/results/", Service.FILE, "/data/results", None),
         ("file:///data/two%20words", Service.FILE, "/data/two words", None),
+        ("file://localhost/data/results", Service.FILE, "/data/results", None),
         ("s3://bench", Service.S3, "bench", None),
         ("s3://bench/a/b/", Service.S3, "bench/a/b", None),
         ("gs://bench/a", Service.GCS, "bench/a", None),
@@ -35,7 +36,7 @@ def test_an_address_names_a_service_and_a_folder(url: str, service: Service, roo
     ("url", "words", "remedy"),
     [
         ("ftp://host/a", "ftp:// is not supported", "s3://bucket/folder"),
-        ("file://data/results", "'data' is taken for a machine", "three slashes"),
+        ("file://data/results", "'data' is taken for a machine", "file://localhost/data/results"),
         ("s3://key:secret@bench/a", "credentials and ports do not belong there", "environment"),
         ("s3://bench:9000/a", "credentials and ports do not belong there", "endpoint"),
         ("s3://bench/a?endpoint_override=host&secret_key=hidden", "options in the address", "endpoint"),

@@ -197,7 +197,7 @@ HttpUrl = Annotated[
 ]
 StoreUrl = Annotated[
     str,
-    Form(r"^([a-z][a-z0-9+.-]*://[^\s/]|file:///)\S*$", "the address of a store", "write it as s3://bucket/folder"),
+    Form(r"^[a-z][a-z0-9+.-]*://[^\s/]\S*$", "the address of a store", "write it as s3://bucket/folder"),
     Field(max_length=URL_LENGTH),
 ]
 CurrencyCode = Annotated[

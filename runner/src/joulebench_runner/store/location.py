@@ -1,4 +1,4 @@
-"""Addresses of stores: `file://`, `s3://`, `gs://`, `az://` and `abfss://`. Pure."""
+"""Addresses of stores: `file://localhost/`, `s3://`, `gs://`, `az://` and `abfss://`. Pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,7 +26,7 @@ _SERVICES: Final = {
     "abfs": Service.AZURE,
     "abfss": Service.AZURE,
 }
-_FORMS: Final = "file:///folder, s3://bucket/folder, gs://bucket/folder, az://container/folder"
+_FORMS: Final = "file://localhost/folder, s3://bucket/folder, gs://bucket/folder, az://container/folder"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +76,6 @@ def _local_root(parts: SplitResult) -> str:
     if parts.netloc not in {"", "localhost"}:
         raise BadInputError(
             f"the store file://{parts.netloc}{parts.path}: {parts.netloc!r} is taken for a machine",
-            remedy="write three slashes before an absolute path, as in file:///data/results",
+            remedy="write localhost before an absolute path, as in file://localhost/data/results",
         )
     return unquote(parts.path).rstrip("/") or "/"
