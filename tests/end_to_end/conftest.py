@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +113,7 @@ def serve() -> Iterator[Callable[[Handler], ScriptedServer]]:
     runners: list[web.AppRunner] = []
 
     async def start(server: ScriptedServer) -> None:
-        runner = web.AppRunner(application(server), shutdown_timeout=0.1)
+        runner = web.AppRunner(application(server), shutdown_timeout=0.1, handler_cancellation=True)
         runners.append(runner)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -189,3 +191,62 @@ def joulebench(tmp_path: Path) -> Callable[..., Finished]:
         return Finished(done.returncode, done.stdout, done.stderr, folder)
 
     return call
+
+
+@dataclass
+class Going:
+    """A run that goes on while the test does something to it."""
+
+    process: "subprocess.Popen[str]"
+    folder: Path
+
+    def pids(self) -> dict[str, int]:
+        """The run's processes by name; empty as long as they are not written down."""
+        path = self.folder / "settings" / "processes.json"
+        try:
+            found: dict[str, int] = json.loads(path.read_text())
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def until(self, condition: Callable[[], Any], *, seconds: float = RUN_SECONDS) -> None:
+        """Wait for something to come about while the run goes on."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, self.end().err
+            assert time.monotonic() < deadline, "it did not come to that in time"
+            time.sleep(0.02)
+
+    def kill(self, name: str) -> int:
+        """SIGKILL one of its processes."""
+        pid = self.pids()[name]
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def end(self) -> Finished:
+        """Wait for its end."""
+        out, err = self.process.communicate(timeout=RUN_SECONDS)
+        return Finished(self.process.returncode, out, err, self.folder)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Going]]:
+    """Call `joulebench run FILE` and go on while it runs; what is left at the end of the test is killed."""
+    started: list[Going] = []
+
+    def call(file: Path, *words: str | Path, folder: Path = tmp_path / "out") -> Going:
+        process = subprocess.Popen(
+            command("run", file, "--out", folder, "--sensor", "modelled", *words),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+        started.append(Going(process, folder))
+        return started[-1]
+
+    yield call
+    for going in started:
+        if going.process.poll() is None:
+            going.process.kill()
+        going.process.communicate()

@@ -1,5 +1,6 @@
 """Runs that keep their results in a store as well."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -82,6 +83,36 @@ def test_a_copy_that_could_not_be_finished_is_finished_by_the_same_command(
     assert json.loads(again.out)["stored"]["problem"] is None
     assert (kept / "e2e" / "summary.json").read_bytes() == (again.folder / "summary.json").read_bytes()
     assert files_in(kept / "e2e") == files_in(again.folder)
+
+
+def test_a_run_goes_on_elsewhere_from_its_store(
+    serve: Serve, answer_with: Answer, benchmark: Callable[..., Path], start: Callable[..., Any], tmp_path: Path
+) -> None:
+    answer, hold = answer_with("A: 4"), True
+
+    async def two_at_first(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        if hold and len(server.questions) > 2:
+            await asyncio.Event().wait()
+        response: web.StreamResponse = await answer(request, body)
+        return response
+
+    server = serve(two_at_first)
+    spec = {"task": {"name": "everyday", "limit": 4}, "results": stored_at(f"file://localhost{tmp_path}/kept")}
+    file = benchmark({"external": {"url": server.url, "model": "scripted"}}, **spec)
+    first = start(file, folder=tmp_path / "here")
+    first.until(lambda: len(server.questions) > 2)
+    # What was acknowledged is in the store once its segment is closed; then this machine is lost.
+    first.until(lambda: read(tmp_path / "kept" / "e2e" / "journal").table(Kind.QUERY_FINISH).num_rows == 2)
+    first.process.kill()
+    first.end()
+    shutil.rmtree(tmp_path / "here")
+    hold, asked = False, list(server.questions)
+    run = start(file, folder=tmp_path / "there").end()
+    assert run.exit_code == 0, run.err
+    assert run.summary["counts"]["answered"] == 4
+    assert not set(server.questions[len(asked) :]) & set(asked[:2])
+    assert run.summary["stored"]["problem"] is None
+    assert files_in(tmp_path / "kept" / "e2e") == files_in(run.folder)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,8 @@ async def test_describe_says_who_measures_what(serve: "ServeExporter") -> None:
     assert (device.name, device.domain, device.scope) == ("GPU-0", Domain.GPU, Scope.BOARD)
     assert (device.sensor, device.sensor_kind) == ("scripted", SensorKind.SIMULATED)
     assert (device.source, device.tick_period_seconds) == ("a script", 0.1)
+    # The counter stood at 5 mJ at the first tick, and would go on after another start.
+    assert (device.counter_origin_uj, device.counter_wraps_uj) == (5000, None)
 
 
 async def test_ping_brackets_the_exporters_times_with_ours(serve: "ServeExporter") -> None:

@@ -259,6 +259,8 @@ class ExporterClient:
                 sensor_kind=SensorKind(device.sensor_kind),
                 source=device.source,
                 tick_period_seconds=device.tick_period_ns / 1e9,
+                counter_origin_uj=device.counter_origin_uj if device.HasField("counter_origin_uj") else None,
+                counter_wraps_uj=device.counter_wraps_uj if device.HasField("counter_wraps_uj") else None,
             )
         except ValueError as error:
             message = f"the exporter at {self._target} describes device {device.uuid!r} in unknown words: {error}"

@@ -19,3 +19,7 @@ class DeviceInfo:
     """In words: which counter, and the coefficients where it is a model."""
     tick_period_seconds: float
     """Usual time between two ticks."""
+    counter_origin_uj: int | None = None
+    """What the hardware's own counter said at the first tick; None where it does not outlive the exporter."""
+    counter_wraps_uj: int | None = None
+    """Where that counter begins at 0 again; None: never in practice."""

@@ -20,7 +20,15 @@ class Ledger:
         # The sum is kept in raw counts, so that rounding to millijoules never adds up.
         self._total_counts = 0
         self._count: int | None = None
+        self._origin_count: int | None = None
         self._unchanged_since_ns = 0
+
+    @property
+    def origin_uj(self) -> int | None:
+        """What the counter said at the first tick, in microjoules; None before it, and for sums of our own."""
+        if self._origin_count is None or self._counter.integrated:
+            return None
+        return self._counter.microjoules(self._origin_count)
 
     def miss(self) -> None:
         """A read failed or came late: the next tick says that there was a gap."""
@@ -29,6 +37,7 @@ class Ledger:
     def observe(self, count: int, *, start_ns: int, end_ns: int) -> Tick | None:
         """Book one read, made between the two times. None: the counter has not moved since the last read."""
         if self._count is None:
+            self._origin_count = count
             return self._tick(count, counts=0, flags=TickFlag.NONE, start_ns=start_ns, end_ns=end_ns)
         if count == self._count:
             self._unchanged_since_ns = start_ns

@@ -12,12 +12,11 @@ from grpc import aio
 
 from joulebench_exporter import __version__
 from joulebench_exporter.clock import Clock
-from joulebench_exporter.devices import DeviceInfo
 from joulebench_exporter.proto import PROTOCOL_VERSION
 from joulebench_exporter.proto import energy_pb2 as pb
 from joulebench_exporter.proto import energy_pb2_grpc as pb_grpc
 from joulebench_exporter.ring import Columns, Ring
-from joulebench_exporter.sampler import Sampler
+from joulebench_exporter.sampler import Channel, Sampler
 from joulebench_exporter.ticks import TickFlag
 
 _log = logging.getLogger(__name__)
@@ -80,7 +79,7 @@ class EnergyService(pb_grpc.EnergyServicer):
         return pb.DescribeResponse(
             exporter=self._exporter,
             clock=self._clock_pair(),
-            devices=[_device(channel.info) for channel in self._channels.values()],
+            devices=[_device(channel) for channel in self._channels.values()],
             notes=self._notes,
             exporter_version=__version__,
         )
@@ -209,7 +208,9 @@ def _batch(device: str, ticks: Columns) -> pb.TickBatch:
     )
 
 
-def _device(info: DeviceInfo) -> pb.Device:
+def _device(channel: Channel) -> pb.Device:
+    info, origin_uj = channel.info, channel.ledger.origin_uj
+    wraps_at = channel.device.counter.wraps_at
     return pb.Device(
         uuid=info.uuid,
         name=info.name,
@@ -219,4 +220,6 @@ def _device(info: DeviceInfo) -> pb.Device:
         sensor_kind=info.sensor_kind,
         source=info.source,
         tick_period_ns=round(info.tick_period_seconds * 1e9),
+        counter_origin_uj=origin_uj,
+        counter_wraps_uj=None if wraps_at is None else channel.device.counter.microjoules(wraps_at),
     )

@@ -23,9 +23,12 @@ class Settings(BaseModel):
         return cls.model_validate_json(path.read_bytes())
 
     def write(self, path: Path) -> None:
-        """Write a settings file, readable by this user alone."""
-        path.touch(mode=0o600)
-        path.write_text(self.model_dump_json(indent=2) + "\n")
+        """Write a settings file, readable by this user alone; whoever reads it sees the old one or the new one."""
+        draft = path.with_name(f".{path.name}.new")
+        draft.unlink(missing_ok=True)
+        draft.touch(mode=0o600)
+        draft.write_text(self.model_dump_json(indent=2) + "\n")
+        draft.replace(path)
 
 
 class Upstream(Settings):

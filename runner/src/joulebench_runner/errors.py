@@ -38,6 +38,12 @@ class BadInputError(RunnerError):
     exit_code = ExitCode.BAD_INPUT
 
 
+class StoppedError(RunnerError):
+    """The user wanted out at once: nothing was summed up, everything that was acknowledged is kept."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
 class ServerError(RunnerError):
     """A model server cannot be used: it does not start, does not answer, or died."""
 

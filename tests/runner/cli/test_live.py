@@ -61,6 +61,11 @@ def test_the_time_left_follows_the_pace_so_far(answered: int, expected: float | 
     assert seconds_left(status(total=4, answered=answered)) == expected
 
 
+def test_what_was_over_before_does_not_count_for_the_pace() -> None:
+    assert seconds_left(status(total=104, answered=101, finished_before=100)) == 30.0
+    assert seconds_left(status(total=104, answered=100, finished_before=100)) is None
+
+
 def test_lines_come_at_new_stages_and_every_ten_seconds() -> None:
     now = [0.0]
     stream = io.StringIO()

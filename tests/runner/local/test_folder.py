@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from joulebench_runner.errors import BadInputError
-from joulebench_runner.local.folder import LOCK_FILE, claimed, refuse_used
+from joulebench_runner.local.folder import LOCK_FILE, claimed
 
 DIE_HOLDING = """
 import os, sys
@@ -57,11 +57,12 @@ def test_a_process_that_died_does_not_hold_the_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", ["summary.json", "journal"])
-def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_was(tmp_path: Path, left: str) -> None:
+def test_of_a_folder_that_held_a_run_nothing_is_removed(tmp_path: Path, left: str) -> None:
     (tmp_path / left).mkdir()
-    with pytest.raises(BadInputError, match="already holds a run"), claimed(tmp_path):
-        refuse_used(tmp_path)
+    with pytest.raises(BadInputError, match="no such task"):
+        refused_run(tmp_path)
     assert (tmp_path / left).exists()
+    assert (tmp_path / "logs" / "driver.log").exists()
 
 
 def test_a_refused_run_leaves_no_folder_behind(tmp_path: Path) -> None:

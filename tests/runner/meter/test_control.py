@@ -19,6 +19,7 @@ from joulebench_api.contracts.meter import (
     EnergyState,
     Finalise,
     Finish,
+    Notice,
     Plan,
     ResolvedTask,
     Stage,
@@ -186,6 +187,35 @@ async def test_a_meter_that_starts_again_knows_what_is_finished(tmp_path: Path) 
 async def test_a_driver_that_starts_again_gets_the_next_attempts(bench: Bench) -> None:
     await bench.client.begin(begin("q2"))
     assert (await bench.client.plan(PLAN)).attempts == {"q2": 1}
+
+
+async def test_the_meter_says_what_was_over_before_this_driver_began(bench: Bench) -> None:
+    await bench.client.plan(PLAN)
+    await bench.client.finish(Finish(query_id="q1", response="4", correct=True))
+    assert (await bench.client.status()).progress.finished_before == 0
+    await bench.client.plan(PLAN)
+    assert (await bench.client.status()).progress.finished_before == 1
+
+
+@pytest.mark.parametrize("change", [{"revision": "s"}, {"epochs": 2}, {"sha256": "1"}, {"records": 3}])
+async def test_other_questions_than_those_in_the_journal_are_refused(
+    tmp_path: Path, bench: Bench, change: dict[str, Any]
+) -> None:
+    await bench.client.plan(PLAN)
+    async with AsyncExitStack() as later:
+        again = await Bench(tmp_path).open(later)
+        await again.client.plan(PLAN)
+        with pytest.raises(BadInputError) as refused:
+            await again.client.plan(Plan(task=TASK.model_copy(update=change), query_ids=["q9"]))
+        ((name, value),) = change.items()
+        assert f"{name} was {getattr(TASK, name)!r}, is {value!r}" in refused.value.message
+        assert "--out" in (refused.value.remedy or "")
+
+
+async def test_what_others_want_written_down_is_journalled(bench: Bench) -> None:
+    await bench.client.note(Notice(topic="restart", subject="driver", message="it was started again"))
+    (row,) = await bench.rows(Kind.NOTE)
+    assert (row["topic"], row["subject"], row["message"]) == ("restart", "driver", "it was started again")
 
 
 async def test_errors_and_unscored_answers_are_counted_apart(bench: Bench) -> None:

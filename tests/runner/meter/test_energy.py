@@ -31,6 +31,8 @@ class FakeDevice:
     sensor_kind: str = "measured"
     source: str = "intel-rapl:0"
     tick_period_seconds: float | None = 0.001
+    counter_origin_uj: int | None = 5_000_000
+    counter_wraps_uj: int | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,7 @@ async def test_devices_pings_and_ticks_are_journalled(scene: Callable[..., Scene
         "rapl",
         "measured",
     )
+    assert (device["counter_origin_uj"], device["counter_wraps_uj"]) == (5_000_000, None)
     pings = await made.rows(Kind.PING, folder)
     assert len(pings) >= BURST_PINGS
     assert [pings[0][f"t{i}_ns"] for i in range(4)] == [0, OFFSET_NS + 5, OFFSET_NS + 6, 11]

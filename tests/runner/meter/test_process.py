@@ -20,8 +20,8 @@ from joulebench_runner.config import EnergySettings, MeterSettings, StoreSetting
 from joulebench_runner.errors import ExitCode, RunnerError
 from joulebench_runner.journal.reader import read
 from joulebench_runner.journal.schema import Kind
-from joulebench_runner.meter.__main__ import verdict
 from joulebench_runner.meter.control_client import ControlClient
+from joulebench_runner.verdict import verdict
 
 Serve = Callable[..., Awaitable[Any]]
 DEADLINE_SECONDS = 30

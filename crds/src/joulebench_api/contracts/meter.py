@@ -119,6 +119,14 @@ class Finalise(Message):
     remedy: str | None = None
 
 
+class Notice(Message):
+    """`POST /v1/note`: something about the run that its reader should know, such as a process that was restarted."""
+
+    topic: str
+    subject: str
+    message: str
+
+
 class ServerState(Message):
     """One model server as the meter sees it."""
 
@@ -150,6 +158,8 @@ class Progress(Message):
     incorrect: int = 0
     unscored: int = 0
     errors: int = 0
+    finished_before: int = 0
+    """Questions that were over when the driver that asks now began; they took none of its time."""
     output_tokens: int = 0
     output_tokens_per_second: float | None = None
     """Over the last ten seconds."""

@@ -116,6 +116,8 @@ class Device(_message.Message):
     SENSOR_KIND_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     TICK_PERIOD_NS_FIELD_NUMBER: _builtins.int
+    COUNTER_ORIGIN_UJ_FIELD_NUMBER: _builtins.int
+    COUNTER_WRAPS_UJ_FIELD_NUMBER: _builtins.int
     uuid: _builtins.str
     name: _builtins.str
     domain: _builtins.str
@@ -130,6 +132,12 @@ class Device(_message.Message):
     """in words: which counter, and the coefficients of a model"""
     tick_period_ns: _builtins.int
     """usual time between two ticks"""
+    counter_origin_uj: _builtins.int
+    """What the hardware's own counter said at sequence 1, so that the ticks of another instance on the same boot can be
+    joined to these. Absent where the counter goes back to 0 with the exporter.
+    """
+    counter_wraps_uj: _builtins.int
+    """where that counter begins at 0 again; absent: never in practice"""
     def __init__(
         self,
         *,
@@ -141,12 +149,21 @@ class Device(_message.Message):
         sensor_kind: _builtins.str = ...,
         source: _builtins.str = ...,
         tick_period_ns: _builtins.int = ...,
+        counter_origin_uj: _builtins.int | None = ...,
+        counter_wraps_uj: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_counter_origin_uj", b"_counter_origin_uj", "_counter_wraps_uj", b"_counter_wraps_uj", "counter_origin_uj", b"counter_origin_uj", "counter_wraps_uj", b"counter_wraps_uj"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "name", b"name", "scope", b"scope", "sensor", b"sensor", "sensor_kind", b"sensor_kind", "source", b"source", "tick_period_ns", b"tick_period_ns", "uuid", b"uuid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_counter_origin_uj", b"_counter_origin_uj", "_counter_wraps_uj", b"_counter_wraps_uj", "counter_origin_uj", b"counter_origin_uj", "counter_wraps_uj", b"counter_wraps_uj", "domain", b"domain", "name", b"name", "scope", b"scope", "sensor", b"sensor", "sensor_kind", b"sensor_kind", "source", b"source", "tick_period_ns", b"tick_period_ns", "uuid", b"uuid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__counter_origin_uj: _TypeAlias = _typing.Literal["counter_origin_uj"]  # noqa: Y015
+    _WhichOneofArgType__counter_origin_uj: _TypeAlias = _typing.Literal["_counter_origin_uj", b"_counter_origin_uj"]  # noqa: Y015
+    _WhichOneofReturnType__counter_wraps_uj: _TypeAlias = _typing.Literal["counter_wraps_uj"]  # noqa: Y015
+    _WhichOneofArgType__counter_wraps_uj: _TypeAlias = _typing.Literal["_counter_wraps_uj", b"_counter_wraps_uj"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__counter_origin_uj) -> _WhichOneofReturnType__counter_origin_uj | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__counter_wraps_uj) -> _WhichOneofReturnType__counter_wraps_uj | None: ...
 
 Global___Device: _TypeAlias = Device  # noqa: Y015
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import IntFlag
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 
@@ -21,6 +22,10 @@ class TickFlag(IntFlag):
     RESET = 2
     WRAPPED = 4
     INTEGRATED = 8
+
+
+SLEPT: Final = 1 << 16
+"""A flag of our own: the machine slept within this tick, as the meter noticed."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class Ticks:
         """int64[K-1]: the bucket that takes all of this tick (reset, missed ticks), or -1 for a good tick."""
         period = self.period_ns or (int(np.median(self.lengths_ns)) if len(self) > 1 else 0)
         missed = self.lengths_ns > max(MISSED_PERIODS * period, MISSED_NS)
+        missed |= self.flags[1:] & SLEPT != 0
         reset = (self.flags[1:] & TickFlag.RESET != 0) | (np.diff(self.energy_mj) < 0)
         return np.where(reset, np.int64(Bucket.COUNTER_RESET), np.where(missed, np.int64(Bucket.MISSED_TICKS), -1))
 

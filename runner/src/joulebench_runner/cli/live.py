@@ -31,6 +31,9 @@ class Live(Protocol):
     def show(self, status: MeterStatus) -> None:
         """Show the newest status."""
 
+    def say(self, words: str) -> None:
+        """Tell something that is to stay on the screen."""
+
 
 def describe(status: MeterStatus) -> str:
     """The status in one line, such as `asking 12/40 | 58% correct | 51 tok/s | 6.1 W | 0:21 left`."""
@@ -84,9 +87,10 @@ def _figures(status: MeterStatus) -> list[str]:
 def seconds_left(status: MeterStatus) -> float | None:
     """Time to the end at the pace so far; None before the first question is over."""
     over, total = finished(status.progress), status.progress.total
-    if not over or total is None:
+    answered_now = over - status.progress.finished_before
+    if answered_now <= 0 or total is None:
         return None
-    return status.stage_started_seconds_ago / over * (total - over)
+    return status.stage_started_seconds_ago / answered_now * (total - over)
 
 
 def _clock(seconds: float) -> str:
@@ -106,6 +110,9 @@ class SilentLive:
 
     def show(self, status: MeterStatus) -> None:
         """Do nothing."""
+
+    def say(self, words: str) -> None:
+        """Do nothing; the summary says it too."""
 
 
 class LineLive:
@@ -129,7 +136,11 @@ class LineLive:
         if status.stage is self._stage and now - self._last < LINE_EVERY_SECONDS:
             return
         self._stage, self._last = status.stage, now
-        self._stream.write(describe(status) + "\n")
+        self.say(describe(status))
+
+    def say(self, words: str) -> None:
+        """Write a line."""
+        self._stream.write(words + "\n")
         self._stream.flush()
 
 
@@ -162,6 +173,10 @@ class TerminalLive:
             total=status.progress.total if running else None,
             completed=finished(status.progress),
         )
+
+    def say(self, words: str) -> None:
+        """Write a line above the bar."""
+        self._progress.console.print(words, markup=False, highlight=False)
 
 
 def live_for(stream: TextIO, *, quiet: bool) -> Live:

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     PING = "ping"
     SCRAPE = "scrape"
     NOTE = "note"
+    SUSPEND = "suspend"
 
 
 _STR, _I32, _I64, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
@@ -117,6 +118,8 @@ FIELDS: Final[Mapping[Kind, Mapping[str, pa.DataType]]] = {
         "sensor_kind": _STR,
         "source": _STR,
         "tick_period_seconds": _F64,
+        "counter_origin_uj": _I64,  # what the hardware's counter said at sequence 1; null: it ends with its exporter
+        "counter_wraps_uj": _I64,  # where that counter begins at 0 again; null: never
     },
     # One row a batch: columns in lists of the same length.
     Kind.TICKS: {
@@ -143,6 +146,8 @@ FIELDS: Final[Mapping[Kind, Mapping[str, pa.DataType]]] = {
         "error": _STR,
     },
     Kind.NOTE: {"topic": _STR, "subject": _STR, "message": _STR},
+    # The machine slept for `slept_ns` at some moment within [start, end] of the clock that stands still meanwhile.
+    Kind.SUSPEND: {"start_ns": _I64, "end_ns": _I64, "slept_ns": _I64},
 }
 
 _COLUMNS: "list[pa.Field[Any]]" = [

@@ -13,7 +13,7 @@ _NOT_BUILT = {
     "load": "load runs are not available yet; leave load out to ask scored questions",
     "submodels": "submodels are not available yet; leave them out",
 }
-_CLUSTER_ONLY = ("runner", "queue", "shards", "retry_limit", "suspend", "ttl_after_finished", "rerun_token")
+_CLUSTER_ONLY = ("runner", "queue", "shards", "retry_limit", "suspend", "ttl_after_finished")
 
 
 def refuse_unavailable(spec: BenchmarkRunSpec) -> None:

@@ -7,6 +7,8 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from joulebench_runner.errors import ExitCode
+
 LOG_TAIL_LINES = 12
 STOP_SECONDS = 10.0
 
@@ -18,9 +20,11 @@ class Child:
     went, and the child takes that as its end (see `joulebench_runner.processes`).
     """
 
-    def __init__(self, name: str, process: Process, log: Path) -> None:
+    def __init__(self, name: str, process: Process, log: Path, *, log_start: int = 0) -> None:
+        """`log_start`: where in the log, in bytes, this process's own words begin."""
         self.name = name
         self.log = log
+        self._log_start = log_start
         self._process = process
         self._exit: asyncio.Task[int] = asyncio.create_task(process.wait(), name=f"wait for {name}")
 
@@ -28,6 +32,7 @@ class Child:
     async def start(cls, name: str, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> "Child":
         """Start a process in a session of its own, so that Ctrl-C reaches the parent alone."""
         with log.open("ab") as stream:
+            log_start = stream.tell()
             process = await asyncio.create_subprocess_exec(
                 *argv,
                 stdin=PIPE,
@@ -36,12 +41,18 @@ class Child:
                 env={**os.environ, **(env or {})},
                 start_new_session=True,
             )
-        return cls(name, process, log)
+        return cls(name, process, log, log_start=log_start)
 
     @property
     def exit_code(self) -> int | None:
         """Exit code, negative for a signal; None while it runs."""
         return self._process.returncode
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended it, or it lost what it depends on; it had no say in its end."""
+        code = self.exit_code
+        return code is not None and (code < 0 or code == ExitCode.INFRASTRUCTURE)
 
     @property
     def pid(self) -> int:
@@ -68,7 +79,7 @@ class Child:
 
     def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
         """The last lines of its log, for messages."""
-        return tail(self.log, lines)
+        return tail(self.log, lines, start=self._log_start)
 
     def ending(self) -> str:
         """How it ended, in words."""
@@ -80,8 +91,8 @@ class Child:
         return f"ended with exit code {code}"
 
 
-def tail(path: Path, lines: int) -> str:
-    """The last lines of a text file; empty if there is none."""
+def tail(path: Path, lines: int, *, start: int = 0) -> str:
+    """The last lines of a text file, of what follows the first `start` bytes; empty if there is none."""
     if not path.exists():
         return ""
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    return "\n".join(path.read_bytes()[start:].decode(errors="replace").splitlines()[-lines:])

@@ -1,10 +1,11 @@
-"""The folder of a run: made for one run, locked while it is written."""
+"""The folder of a run: made for one run, locked while it is written, gone on with after a run that did not end."""
 
 import errno
 import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,9 @@ JOURNAL = "journal"
 SETTINGS = "settings"
 METER_SETTINGS = "meter.json"
 DRIVER_SETTINGS = "driver.json"
+RUN_FILE = "run.json"
+PROCESSES_FILE = "processes.json"
+SUMMARY = "summary.json"
 
 
 @contextmanager
@@ -23,7 +27,8 @@ def claimed(path: Path) -> Iterator[Path]:
     """Make a run's folder and hold its lock.
 
     The lock is the kernel's (`flock`), so a process that died does not hold it. A run that is refused as bad input
-    leaves nothing behind: what was written since is removed, and the folder too if we made it.
+    leaves nothing behind: what was written since is removed, and the folder too if we made it. Of a folder that held a
+    run before nothing is ever removed.
     """
     made = _make(path)
     descriptor = _lock(path)
@@ -31,13 +36,20 @@ def claimed(path: Path) -> Iterator[Path]:
     try:
         yield path
     except BadInputError:
-        _remove_new(path, before)
+        if not holds_run(path, among=before):
+            _remove_new(path, before)
         if made:
             (path / LOCK_FILE).unlink()
             path.rmdir()
         raise
     finally:
         os.close(descriptor)
+
+
+def holds_run(path: Path, *, among: AbstractSet[Path] | None = None) -> bool:
+    """Whether a folder (or a listing of it) has the traces of a run."""
+    entries = set(path.iterdir()) if among is None else among
+    return any(path / name in entries for name in (JOURNAL, SUMMARY))
 
 
 def _remove_new(path: Path, before: set[Path]) -> None:
@@ -74,14 +86,6 @@ def _lock(path: Path) -> int:
             f"another run is writing into {path}", remedy="wait for it to end, or choose another folder with --out"
         ) from None
     return descriptor
-
-
-def refuse_used(path: Path) -> None:
-    """Raise BadInputError if a run lies in the folder."""
-    if (path / JOURNAL).exists() or (path / "summary.json").exists():
-        raise BadInputError(
-            f"{path} already holds a run", remedy="choose another folder with --out, or remove that one first"
-        )
 
 
 def _cannot_write(path: Path, error: OSError) -> BadInputError:

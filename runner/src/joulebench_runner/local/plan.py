@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from joulebench_runner.config import DriverSettings, MeterSettings
+from joulebench_runner.local.run_file import RunFile
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class LocalPlan:
     """Everything a local run will start, decided before anything is started."""
 
     run_dir: Path
+    run_file: RunFile
     meter_settings: MeterSettings
     driver_settings: DriverSettings
     exporter: Command | None

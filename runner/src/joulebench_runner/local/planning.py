@@ -12,10 +12,13 @@ from joulebench_api.v1alpha1 import BenchmarkRunSpec
 from joulebench_runner.config import MeterSettings, StoreSettings
 from joulebench_runner.errors import BadInputError
 from joulebench_runner.local.addresses import check_free
+from joulebench_runner.local.attempts import Attempt
 from joulebench_runner.local.availability import notes, refuse_unavailable
 from joulebench_runner.local.folder import DRIVER_SETTINGS, METER_SETTINGS, SETTINGS
 from joulebench_runner.local.plan import Command, LocalOptions, LocalPlan
-from joulebench_runner.local.provenance import describe_run, ulid
+from joulebench_runner.local.provenance import describe_run, start_now, ulid
+from joulebench_runner.local.run_file import RunFile
+from joulebench_runner.local.sameness import refuse_changes, sameness
 from joulebench_runner.local.serving import Serving, servings
 from joulebench_runner.local.settings import driver_settings, energy_settings
 from joulebench_runner.store.opening import store_settings
@@ -32,8 +35,24 @@ def load_file(path: Path, *, overrides: Sequence[str]) -> Loaded:
         raise BadInputError(error.message, remedy=error.remedy) from error
 
 
-def plan_run(loaded: Loaded, *, run_dir: Path, socket_dir: Path, options: LocalOptions) -> LocalPlan:
-    """Decide everything that a local run needs. Raises BadInputError; starts and writes nothing."""
+def identify(loaded: Loaded, *, attempt: Attempt, options: LocalOptions) -> RunFile:
+    """Which run this is: a new one, or the one that lies there. Raises BadInputError if the file has changed since."""
+    same = sameness(resolve(loaded.run), loaded, options=options)
+    earlier = attempt.run or attempt.first
+    if earlier is not None:
+        refuse_changes(str(attempt.folder), earlier.same, same)
+    if attempt.run is not None:
+        return attempt.run.model_copy(update={"starts": [*attempt.run.starts, start_now()]})
+    return RunFile(run_id=ulid(), rerun_token=loaded.run.spec.rerun_token, same=same, starts=[start_now()])
+
+
+def plan_run(
+    loaded: Loaded, *, run_file: RunFile, run_dir: Path, stored_below: Path, socket_dir: Path, options: LocalOptions
+) -> LocalPlan:
+    """Decide everything that a local run needs. Raises BadInputError; starts and writes nothing.
+
+    `stored_below` is where `run_dir` lies in the folder that was named, and so in the store.
+    """
     run = resolve(loaded.run)
     spec = run.spec
     refuse_unavailable(spec)
@@ -42,11 +61,13 @@ def plan_run(loaded: Loaded, *, run_dir: Path, socket_dir: Path, options: LocalO
     served = servings(loaded, spec)
     meter = _meter_settings(
         run.metadata.name, spec, served, run_dir=run_dir, sockets=socket_dir, port=options.meter_port
-    )
+    ).model_copy(update={"run_id": run_file.run_id, "store": _store(spec, run.metadata.name, below=stored_below)})
     settings = run_dir / SETTINGS
+    provenance = describe_run(loaded.run, served, options=options, starts=run_file.starts)
     return LocalPlan(
         run_dir=run_dir,
-        meter_settings=meter.model_copy(update={"provenance": describe_run(loaded.run, served, options=options)}),
+        run_file=run_file,
+        meter_settings=meter.model_copy(update={"provenance": provenance}),
         driver_settings=driver_settings(spec, meter, data=options.data),
         exporter=_exporter(options, target=meter.energy.exporters[0]) if meter.energy.exporters else None,
         server=served[0].command,
@@ -61,7 +82,7 @@ def _meter_settings(
     name: str, spec: BenchmarkRunSpec, served: Sequence[Serving], *, run_dir: Path, sockets: Path, port: int
 ) -> MeterSettings:
     return MeterSettings(
-        run_id=ulid(),
+        run_id="",
         run_name=name,
         run_dir=run_dir,
         control_socket=sockets / "control.sock",
@@ -73,17 +94,16 @@ def _meter_settings(
         # The server is stopped before the results are written, so that its shutdown is in them.
         finalise_on="request",
         engine=served[0].engine,
-        store=_store(spec, name),
         model_files={one.upstream.alias: one.model_file for one in served if one.model_file is not None},
     )
 
 
-def _store(spec: BenchmarkRunSpec, name: str) -> StoreSettings | None:
+def _store(spec: BenchmarkRunSpec, name: str, *, below: Path) -> StoreSettings | None:
     """Where the run is copied to; claims are a cluster's."""
     store = spec.results.store
     if store is None or store.object_store is None:
         return None
-    return store_settings(store.object_store, run_name=name, environ=os.environ)
+    return store_settings(store.object_store, run_name=(Path(name) / below).as_posix(), environ=os.environ)
 
 
 def _module(name: str, settings: Path) -> Command:

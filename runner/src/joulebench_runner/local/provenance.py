@@ -6,6 +6,7 @@ import secrets
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pydantic import JsonValue
 
 from joulebench_api.v1alpha1 import BenchmarkRun
 from joulebench_runner.local.plan import LocalOptions
+from joulebench_runner.local.run_file import Start
 from joulebench_runner.local.serving import Serving
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -27,9 +29,19 @@ def ulid(*, time_ms: int | None = None, randomness: int | None = None) -> str:
     return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
 
 
-def describe_run(run: BenchmarkRun, served: Sequence[Serving], *, options: LocalOptions) -> dict[str, JsonValue]:
+def start_now(*, now: datetime | None = None) -> Start:
+    """A start of a run, at this moment by this release."""
+    moment = datetime.now(UTC) if now is None else now
+    at = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Start(at=at, joulebench=_version("joulebench-runner"))
+
+
+def describe_run(
+    run: BenchmarkRun, served: Sequence[Serving], *, options: LocalOptions, starts: Sequence[Start]
+) -> dict[str, JsonValue]:
     """All that is known about a run before it begins."""
     return {
+        "starts": [start.model_dump() for start in starts],
         "spec": run.model_dump(mode="json", exclude_unset=True)["spec"],
         "sensor_requested": options.sensor,
         "machine": describe_machine(),

@@ -28,13 +28,14 @@ def bring_run_back(store: Store | None, folder: Path) -> bool:
     return store is not None and bring_back(store, folder)
 
 
-def finish_copy(store: Store | None, folder: Path) -> bool:
-    """Copy a completed run whose results lie in `folder` alone; whether there was one.
+def finish_copy(store: Store | None, folder: Path, *, below: Path) -> bool:
+    """Copy a completed run whose results lie in `folder` alone, to `below` in the store; whether there was one.
 
     Raises RunnerError if the store is away for too long; the summary in `folder` says so then.
     """
     if store is None or not (folder / SUMMARY).exists():
         return False
+    store = store.below(below)
     summary = load_summary(folder)
     if summary.state != "completed" or summary.stored is None or store.exists(SUMMARY):
         return False

@@ -8,25 +8,19 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from joulebench_api.contracts.meter import DriverDone, Finalise
-from joulebench_runner.config import EnergySettings, MeterSettings
+from joulebench_runner.config import MeterSettings
 from joulebench_runner.errors import BadInputError, ExitCode, RunnerError, StoreError
-from joulebench_runner.meter.app import Meter, Outcome
+from joulebench_runner.meter.app import Meter
 from joulebench_runner.processes import die_with_parent
+from joulebench_runner.verdict import verdict
 
 if TYPE_CHECKING:  # its many models take time to build, which the start has not
     from joulebench_api.contracts.summary import Summary
-
-_EXIT_CODES: Final[dict[Outcome, ExitCode]] = {
-    "completed": ExitCode.DONE,
-    "failed": ExitCode.FAILED,
-    "error-limit": ExitCode.REQUIREMENT_NOT_MET,
-    "interrupted": ExitCode.INTERRUPTED,
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,19 +48,6 @@ def _failed(error: RunnerError, *, outcome_file: Path | None) -> ExitCode:
         if error.remedy:
             print(f"  {error.remedy}", file=sys.stderr, flush=True)  # noqa: T201
     return error.exit_code
-
-
-def verdict(outcome: Outcome, *, energy: EnergySettings, summary: "Summary") -> ExitCode:
-    """The exit code: that of the outcome, unless a completed run lacks the energy or the copy that was required."""
-    code = _EXIT_CODES[outcome]
-    lacks_energy = energy.policy == "Required" and not _is_measured(energy, summary)
-    lacks_copy = summary.stored is not None and summary.stored.problem is not None
-    return ExitCode.REQUIREMENT_NOT_MET if code is ExitCode.DONE and (lacks_energy or lacks_copy) else code
-
-
-def _is_measured(energy: EnergySettings, summary: "Summary") -> bool:
-    coverage = summary.energy.coverage_percent
-    return summary.energy.total_joules is not None and coverage is not None and coverage >= energy.min_coverage_percent
 
 
 async def _run(settings: MeterSettings) -> ExitCode:

@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from joulebench_api.contracts.meter import DriverDone, Finalise, MeterStatus, Stage, StageEvent
 from joulebench_runner.config import MeterSettings, StoreSettings, Upstream
@@ -25,6 +25,7 @@ from joulebench_runner.meter.prior import prior_of
 from joulebench_runner.meter.proxy import Proxy
 from joulebench_runner.meter.readiness import wait_ready
 from joulebench_runner.meter.scrape import Scraper
+from joulebench_runner.meter.sleep import SleepWatch
 from joulebench_runner.meter.state import MeterState
 from joulebench_runner.meter.upstream import UpstreamServer
 from joulebench_runner.store.copier import Copier
@@ -33,8 +34,6 @@ from joulebench_runner.store.opening import open_store
 JOURNAL_FOLDER: Final = "journal"
 LAST_TICKS_SECONDS: Final = 2.0
 """How long the meter waits for ticks past the end of the measured window."""
-
-Outcome = Literal["completed", "failed", "error-limit", "interrupted"]
 
 
 class Meter:
@@ -182,6 +181,7 @@ class Meter:
 
     def _follow(self) -> None:
         self._background = [asyncio.create_task(self.energy.run(), name="energy")]
+        self._background.append(asyncio.create_task(SleepWatch(self.journal).run(), name="sleep"))
         self._background += [asyncio.create_task(scraper.run(), name="scrape") for scraper in self._scrapers()]
         if self.copier is not None:
             self._copying = [asyncio.create_task(self.copier.run(), name="copier")]

@@ -15,10 +15,11 @@ from joulebench_api.contracts.meter import (
     Finish,
     Message,
     MeterStatus,
+    Notice,
     Plan,
     StageEvent,
 )
-from joulebench_runner.errors import JournalError, RunnerError
+from joulebench_runner.errors import BadInputError, JournalError, RunnerError
 from joulebench_runner.journal.schema import Kind
 from joulebench_runner.journal.writer import Journal
 from joulebench_runner.meter.rows import action_row, begin_row, finish_row, plan_row
@@ -70,6 +71,7 @@ class Control:
             web.post("/v1/action", self._action),
             web.post("/v1/finish", self._finish),
             web.post("/v1/driver-done", self._driver_done),
+            web.post("/v1/note", self._note),
             web.post("/v1/finalise", self._finalise),
             web.get("/v1/status", self._status),
             web.get("/v1/ready", self._get_ready),
@@ -78,6 +80,7 @@ class Control:
 
     async def _plan(self, request: web.Request) -> web.Response:
         plan = await _message(request, Plan)
+        self._state.check_plan(plan)
         self._journal.append(Kind.PLAN, **plan_row(plan))
         await self._journal.commit()
         return _reply(self._state.on_plan(plan))
@@ -117,6 +120,11 @@ class Control:
         self._run.driver_done(done)
         return _empty()
 
+    async def _note(self, request: web.Request) -> web.Response:
+        notice = await _message(request, Notice)
+        self._journal.append(Kind.NOTE, topic=notice.topic, subject=notice.subject, message=notice.message)
+        return _empty()
+
     async def _finalise(self, request: web.Request) -> web.Response:
         finalise = await _message(request, Finalise)
         self._run.finalise(finalise)
@@ -150,6 +158,8 @@ async def _errors_as_json(request: web.Request, handler: Callable[[web.Request],
         return _refused(request, error)
     except JournalError as error:
         return _error(507, error)
+    except BadInputError as error:
+        return _error(409, error)
     except RunnerError as error:
         return _error(503, error)
     return response

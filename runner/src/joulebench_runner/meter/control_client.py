@@ -14,11 +14,12 @@ from joulebench_api.contracts.meter import (
     Finish,
     Message,
     MeterStatus,
+    Notice,
     Plan,
     PlanReply,
     StageEvent,
 )
-from joulebench_runner.errors import RunnerError
+from joulebench_runner.errors import BadInputError, RunnerError
 
 _BASE: Final = "http://meter/v1"
 
@@ -60,6 +61,10 @@ class ControlClient:
         """The driver ends by itself."""
         await self._post("driver-done", done)
 
+    async def note(self, notice: Notice) -> None:
+        """Have something written down for whoever reads the results."""
+        await self._post("note", notice)
+
     async def finalise(self, finalise: Finalise) -> None:
         """Nothing more comes: attribute, export, end. Returns at once."""
         await self._post("finalise", finalise)
@@ -100,8 +105,10 @@ class ControlClient:
 
 
 def _refusal(request: str, status: int, text: str) -> RunnerError:
+    # What contradicts the journal is wrong input; all else may be mended and tried again.
+    kind = BadInputError if status == 409 else RunnerError
     try:
         answer = json.loads(text)
-        return RunnerError(answer["message"], remedy=answer.get("remedy"))
+        return kind(answer["message"], remedy=answer.get("remedy"))
     except (ValueError, KeyError, TypeError):
         return RunnerError(f"the meter answered {request} with HTTP {status}: {text[:500]}")

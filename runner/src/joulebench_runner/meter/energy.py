@@ -296,6 +296,8 @@ def _device_row(description: Description, device: Device) -> dict[str, object]:
         "sensor_kind": str(device.sensor_kind),
         "source": device.source,
         "tick_period_seconds": device.tick_period_seconds,
+        "counter_origin_uj": device.counter_origin_uj,
+        "counter_wraps_uj": device.counter_wraps_uj,
     }
 
 

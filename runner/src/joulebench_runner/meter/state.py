@@ -21,7 +21,7 @@ from joulebench_api.contracts.meter import (
 from joulebench_runner.journal.clock import SYSTEM_CLOCK, Clock
 from joulebench_runner.meter.client import ErrorKind
 from joulebench_runner.meter.in_flight import InFlight
-from joulebench_runner.meter.prior import Outcome, Prior, outcome_of
+from joulebench_runner.meter.prior import Outcome, Prior, outcome_of, refuse_other_task
 from joulebench_runner.meter.record import CallRecord
 
 ServerStateName = Literal["waiting", "ready", "failed"]
@@ -85,7 +85,9 @@ class MeterState:
         self._servers = {alias: _Server() for alias in aliases}
         self._attempts = dict(prior.attempts) if prior else {}
         self._outcomes: dict[str, Outcome] = dict(prior.outcomes) if prior else {}
+        self._task = prior.task if prior else None
         self._total: int | None = None
+        self._finished_before = 0
         self._tokens = _Tokens()
         self._errors: deque[str] = deque(maxlen=_LAST_ERRORS)
 
@@ -100,10 +102,15 @@ class MeterState:
         if event.stage is Stage.RUN and event.event == "end":
             self.run_ended_ns = now_ns
 
+    def check_plan(self, plan: Plan) -> None:
+        """Raise BadInputError for a plan with other questions than those that were asked before."""
+        refuse_other_task(self._task, plan.task)
+
     def on_plan(self, plan: Plan) -> PlanReply:
         """What of a plan is done already, and which attempts come next."""
-        self._total = len(plan.query_ids)
+        self._task, self._total = plan.task, len(plan.query_ids)
         finished = [query_id for query_id in plan.query_ids if query_id in self._outcomes]
+        self._finished_before = len(finished)
         begun = {
             query_id: self._attempts[query_id]
             for query_id in plan.query_ids
@@ -165,6 +172,7 @@ class MeterState:
             incorrect=counts["incorrect"],
             unscored=counts["unscored"],
             errors=counts["errors"],
+            finished_before=self._finished_before,
             output_tokens=self._tokens.total,
             output_tokens_per_second=self._tokens.per_second(now_ns=now_ns),
         )

@@ -132,10 +132,18 @@ def _warnings(
     journal: Journal, problems: Sequence[str], settings: MeterSettings, coverage_percent: float | None
 ) -> list[str]:
     found = [f"journal: {problem}" for problem in journal.problems] + [f"energy: {problem}" for problem in problems]
+    found += _notes(journal)
     least = settings.energy.min_coverage_percent
     if coverage_percent is not None and coverage_percent < least:
         found.append(f"energy ticks cover {coverage_percent:.1f} % of the measured time, less than {least} %")
     return found
+
+
+def _notes(journal: Journal) -> list[str]:
+    """What the meter and who supervises it wrote down, each once; the driver's last words are the run's message."""
+    notes = journal.tables[Kind.NOTE].to_pylist()
+    words = (f"{note['topic']} ({note['subject']}): {note['message']}" for note in notes if note["topic"] != "driver")
+    return list(dict.fromkeys(words))
 
 
 def _gpus(series: Sequence[Series]) -> list[dict[str, JsonValue]]:

@@ -193,7 +193,7 @@ ENERGY: Final = _schema(
         "delta_mj", WHOLE, "Energy since the tick before; null where it is not known (first tick, reset).", MILLIJOULES
     ),
     Column("mean_watts", NUMBER, "Mean power since the tick before.", "watts"),
-    Column("flags", WHOLE, "Sum of 1: gap, 2: reset, 4: wrapped, 8: integrated from power."),
+    Column("flags", WHOLE, "Sum of 1: gap, 2: reset, 4: wrapped, 8: integrated from power, 65536: the machine slept."),
     Column("stage", TEXT, "Stage of the run at that time."),
 )
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -35,6 +36,12 @@ class Store:
     def with_patience(self, patience: Patience) -> "Store":
         """The same store, tried for longer or shorter."""
         return Store(self._file_system, self.location, patience=patience)
+
+    def below(self, name: Path) -> "Store":
+        """A folder in this one."""
+        place = name.as_posix()
+        location = replace(self.location, url=f"{self.url}/{place}", root=f"{self.location.root}/{place}")
+        return Store(self._file_system, self.location if place == "." else location, patience=self.patience)
 
     def put(self, source: Path, name: str) -> None:
         """Copy a file into the store; what had its name there is replaced, and may be so again with the same.

@@ -11,6 +11,7 @@ from joulebench_runner.store.store import Store
 JOURNAL: Final = "journal"
 SETTINGS: Final = "settings"
 SUMMARY: Final = "summary.json"
+_OF_THIS_MACHINE: Final = frozenset({"processes.json"})
 
 
 def segments_in(folder: Path) -> list[str]:
@@ -24,13 +25,15 @@ def is_segment(name: str) -> bool:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Everything of a run's folder that is copied: no hidden files (locks, drafts), no links."""
+    """Everything of a run's folder that is copied: no hidden files (locks, drafts), no links, no process ids."""
     return sorted(_names(folder))
 
 
 def _names(folder: Path) -> Iterator[str]:
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
+        if name.name in _OF_THIS_MACHINE:
+            continue
         if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in name.parts):
             yield name.as_posix()
 

@@ -1,0 +1,31 @@
+"""From how a run ended to its exit code."""
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from joulebench_runner.config import EnergySettings
+from joulebench_runner.errors import ExitCode
+
+if TYPE_CHECKING:  # its many models take time to build, which a process's start has not
+    from joulebench_api.contracts.summary import Summary
+
+Outcome = Literal["completed", "failed", "error-limit", "interrupted"]
+
+_EXIT_CODES: Final[dict[Outcome, ExitCode]] = {
+    "completed": ExitCode.DONE,
+    "failed": ExitCode.FAILED,
+    "error-limit": ExitCode.REQUIREMENT_NOT_MET,
+    "interrupted": ExitCode.INTERRUPTED,
+}
+
+
+def verdict(outcome: Outcome, *, energy: EnergySettings, summary: "Summary") -> ExitCode:
+    """The exit code: that of the outcome, unless a completed run lacks the energy or the copy that was required."""
+    code = _EXIT_CODES[outcome]
+    lacks_energy = energy.policy == "Required" and not _is_measured(energy, summary)
+    lacks_copy = summary.stored is not None and summary.stored.problem is not None
+    return ExitCode.REQUIREMENT_NOT_MET if code is ExitCode.DONE and (lacks_energy or lacks_copy) else code
+
+
+def _is_measured(energy: EnergySettings, summary: "Summary") -> bool:
+    coverage = summary.energy.coverage_percent
+    return summary.energy.total_joules is not None and coverage is not None and coverage >= energy.min_coverage_percent
