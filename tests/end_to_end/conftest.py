@@ -168,6 +168,12 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "HF_HUB_OFFLINE": "1", **more}
 
 
+@pytest.fixture(name="command")
+def command_fixture() -> Callable[..., list[str]]:
+    """The command line of `joulebench` with these words."""
+    return command
+
+
 @pytest.fixture
 def joulebench(tmp_path: Path) -> Callable[..., Finished]:
     """Call `joulebench run FILE` and wait for its end."""

@@ -65,6 +65,16 @@ class EnergySettings(Settings):
     """Why nothing can be measured, if that is known beforehand (such as a server on another machine)."""
 
 
+class StoreSettings(Settings):
+    """Where a run is copied to while it goes on. Credentials come from the environment alone."""
+
+    url: str
+    """The run's own folder in the store, such as `s3://bucket/benchmarks/NAME`."""
+    endpoint: str | None = None
+    """Address of a server that is not the cloud's own, such as `https://minio.example:9000`."""
+    region: str | None = None
+
+
 class MeterSettings(Settings):
     """Settings of the meter's process."""
 
@@ -86,6 +96,11 @@ class MeterSettings(Settings):
     finalise_on: Literal["driver-done", "request"] = "driver-done"
     """Who says that nothing more comes: the driver (pods) or the supervisor (locally; it stops the server first)."""
     scrape_interval_seconds: float = 1.0
+    store: StoreSettings | None = None
+    """Null: the results lie in `run_dir` alone."""
+    outcome_file: Path | None = None
+    """Where a meter that fails writes its last words (contracts.meter.DriverDone as JSON); not on the results' disk,
+    which may be full."""
     engine: str | None = None
     model_files: dict[str, Path] = Field(default_factory=dict)
     """Model files on this machine, by alias. They are hashed at the end: it takes seconds for large ones."""

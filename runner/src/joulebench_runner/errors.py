@@ -52,5 +52,9 @@ class JournalError(RunnerError):
     """The journal cannot be read or written."""
 
 
+class StoreError(RunnerError):
+    """The store of the results cannot be reached, read or written."""
+
+
 class EnergyError(RunnerError):
     """The energy stream cannot be used."""

@@ -19,11 +19,11 @@ _EXIT_CODES: Final[dict[Outcome, ExitCode]] = {
 
 
 def verdict(outcome: Outcome, *, energy: EnergySettings, summary: "Summary") -> ExitCode:
-    """The exit code: that of the outcome, unless a completed run lacks the energy that was required."""
+    """The exit code: that of the outcome, unless a completed run lacks the energy or the copy that was required."""
     code = _EXIT_CODES[outcome]
-    if code is ExitCode.DONE and energy.policy == "Required" and not _is_measured(energy, summary):
-        return ExitCode.REQUIREMENT_NOT_MET
-    return code
+    lacks_energy = energy.policy == "Required" and not _is_measured(energy, summary)
+    lacks_copy = summary.stored is not None and summary.stored.problem is not None
+    return ExitCode.REQUIREMENT_NOT_MET if code is ExitCode.DONE and (lacks_energy or lacks_copy) else code
 
 
 def _is_measured(energy: EnergySettings, summary: "Summary") -> bool:

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from joulebench_api.contracts.meter import EnergyState, MeterStatus, Progress, ServerState, Stage
+from joulebench_api.contracts.meter import EnergyState, MeterStatus, Progress, ServerState, Stage, StoreState
 from joulebench_runner.cli.live import LineLive, SilentLive, TerminalLive, describe, live_for, seconds_left
 
 
@@ -45,6 +45,15 @@ def test_a_server_that_keeps_us_waiting_says_what_is_missing() -> None:
     )
     assert describe(early) == "waiting for the model server (1 s)"
     assert describe(late) == "waiting for the model server (12 s) | not ready yet: health: connection refused"
+
+
+@pytest.mark.parametrize("stage", [Stage.RUN, Stage.EXPORT])
+def test_a_store_that_is_away_is_told_and_one_that_is_not_is_not(stage: Stage) -> None:
+    fine = StoreState(url="s3://bench/run", behind=1)
+    away = fine.model_copy(update={"behind": 7, "last_error": "cannot write x to s3://bench/run: refused"})
+    lines = [describe(status(stage).model_copy(update={"store": store})) for store in (fine, away)]
+    assert "store" not in lines[0]
+    assert lines[1].endswith(" | store 7 segments behind: cannot write x to s3://bench/run: refused")
 
 
 @pytest.mark.parametrize(("answered", "expected"), [(0, None), (1, 30.0), (4, 0.0)])

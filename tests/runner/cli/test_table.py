@@ -17,6 +17,7 @@ from joulebench_api.contracts.summary import (
     Energy,
     Latency,
     Model,
+    Stored,
     Summary,
     Throughput,
     Tokens,
@@ -116,6 +117,11 @@ def test_a_run_without_joules_says_why() -> None:
 
 def test_notes_are_shown_under_the_table() -> None:
     assert "note: the server reports no usage" in printed(summary(warnings=["the server reports no usage"]))
+
+
+def test_a_copy_is_named_where_it_is_whole() -> None:
+    assert "copy: s3://bench/run" in printed(summary(stored=Stored(url="s3://bench/run")))
+    assert "copy:" not in printed(summary(stored=Stored(url="s3://bench/run", problem="away")))
 
 
 def test_a_run_that_failed_before_its_task_was_loaded_names_the_model_alone() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from joulebench_runner.errors import JournalError
 from joulebench_runner.journal import schema
@@ -348,3 +350,88 @@ async def test_rows_after_close_are_refused(make: Callable[..., Journal]) -> Non
 
 def test_this_machine_has_a_boot_id() -> None:
     assert boot_id() == boot_id() != ""
+
+
+async def test_rows_nobody_waits_for_are_written_soon_in_an_open_segment_too(
+    tmp_path: Path, make: Callable[..., Journal]
+) -> None:
+    written = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    journal = make(fsync=lambda _descriptor: loop.call_soon_threadsafe(written.set))
+    note(journal, "waited for")
+    await journal.commit()
+    await asyncio.sleep(0)  # the timer that closes the segment is set now
+    written.clear()
+    note(journal, "alone")
+    # The segment would be closed only after five seconds.
+    await asyncio.wait_for(written.wait(), timeout=4)
+    assert notes(tmp_path) == ["waited for", "alone"]
+
+
+async def test_each_segment_is_told_once_it_is_closed(
+    tmp_path: Path, make: Callable[..., Journal], time: FakeTime
+) -> None:
+    closed: list[tuple[str, bool]] = []
+
+    def on_closed(path: Path) -> None:
+        closed.append((path.name, read(tmp_path).segments[-1].closed))
+
+    journal = make(on_closed=on_closed)
+    note(journal, "one")
+    await journal.commit()
+    assert closed == []
+    time.now_ns += int(SEGMENT_SECONDS * 1e9)
+    note(journal, "two")
+    await journal.commit()
+    assert closed == [("00000001.arrows", True)]
+    note(journal, "three")
+    await journal.close()
+    assert [name for name, _ in closed] == ["00000001.arrows", "00000002.arrows"]
+
+
+@given(at=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_damage_anywhere_is_reported_never_hidden(closed_segment: Path, at: float, bits: int) -> None:
+    whole = closed_segment.read_bytes()
+    damaged = bytearray(whole)
+    place = int(at * len(whole))
+    damaged[place] ^= bits
+    folder = closed_segment.parent / "damaged"
+    folder.mkdir(exist_ok=True)
+    (folder / closed_segment.name).write_bytes(damaged)
+    try:
+        contents = read(folder)
+    except JournalError:
+        return  # it does not even look like a segment any more
+    found = contents.table(Kind.NOTE)["message"].to_pylist()
+    assert contents.problems or found == ["one", "two", "three"]
+    assert set(found) <= {"one", "two", "three"}
+
+
+@pytest.fixture
+async def closed_segment(tmp_path: Path, make: Callable[..., Journal]) -> Path:
+    """One segment of three batches, closed in order."""
+    journal = make()
+    for text in ("one", "two", "three"):
+        note(journal, text)
+        await journal.commit()
+    await journal.close()
+    return tmp_path / "00000001.arrows"
+
+
+def test_a_damaged_batch_does_not_hide_those_after_it(closed_segment: Path) -> None:
+    whole = closed_segment.read_bytes()
+    place = whole.index(b"two")
+    closed_segment.write_bytes(whole[:place] + b"six" + whole[place + 3 :])
+    contents = read(closed_segment.parent)
+    assert contents.table(Kind.NOTE)["message"].to_pylist() == ["one", "three"]
+    assert contents.problems == ["00000001.arrows: damaged: 1 rows are not what was written"]
+    assert not contents.segments[0].closed
+
+
+def test_garbage_in_the_middle_is_not_taken_for_a_cut(closed_segment: Path) -> None:
+    whole = closed_segment.read_bytes()
+    place = whole.index(b"one") + 200
+    closed_segment.write_bytes(whole[:place] + os.urandom(1000) + whole[place + 1000 :])
+    (problem,) = read(closed_segment.parent).problems
+    assert "damaged" in problem

@@ -9,8 +9,9 @@ import pytest
 from joulebench_api.contracts.energy import Domain
 from joulebench_runner.config import TaskSettings
 from joulebench_runner.errors import BadInputError
+from joulebench_runner.local.attempts import Attempt
 from joulebench_runner.local.plan import LocalOptions, LocalPlan
-from joulebench_runner.local.planning import load_file, plan_run
+from joulebench_runner.local.planning import identify, load_file, plan_run
 from joulebench_runner.local.simulation import SENTENCE
 from joulebench_runner.tasks.entry import TaskEntry
 from joulebench_runner.tasks.records import LoadRequest
@@ -36,8 +37,15 @@ def plan(tmp_path: Path) -> Any:
         file = tmp_path / "r.yaml"
         file.write_text(json.dumps(document))
         loaded = load_file(file, overrides=())
+        attempt = Attempt(1, tmp_path / "run", None, None)
+        chosen = LocalOptions(**options)
         return plan_run(
-            loaded, run_dir=tmp_path / "run", socket_dir=tmp_path / "sockets", options=LocalOptions(**options)
+            loaded,
+            run_file=identify(loaded, attempt=attempt, options=chosen),
+            run_dir=attempt.folder,
+            stored_below=Path(),
+            socket_dir=tmp_path / "sockets",
+            options=chosen,
         )
 
     return planned

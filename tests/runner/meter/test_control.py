@@ -76,7 +76,11 @@ class Bench:
 
     async def open(self, stack: AsyncExitStack) -> "Bench":
         control = Control(
-            journal=self.journal, state=self.state, run=self.run, ready=self.wait_ready, energy=EnergyState
+            journal=self.journal,
+            state=self.state,
+            run=self.run,
+            ready=self.wait_ready,
+            status=lambda: self.state.status(EnergyState()),
         )
         runner = await serve_unix(control.application(), path=self.socket)
         stack.push_async_callback(self.journal.close)
@@ -143,7 +147,11 @@ async def test_a_finish_that_cannot_be_written_is_not_acknowledged(tmp_path: Pat
 
     bench = Bench(tmp_path, fsync=broken)
     control = Control(
-        journal=bench.journal, state=bench.state, run=bench.run, ready=bench.wait_ready, energy=EnergyState
+        journal=bench.journal,
+        state=bench.state,
+        run=bench.run,
+        ready=bench.wait_ready,
+        status=lambda: bench.state.status(EnergyState()),
     )
     runner = await serve_unix(control.application(), path=bench.socket)
     stack.push_async_callback(runner.cleanup)

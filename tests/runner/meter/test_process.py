@@ -16,7 +16,7 @@ import pytest
 from joulebench_api.contracts.energy import Method
 from joulebench_api.contracts.meter import Begin, DriverDone, Finalise, Finish, Plan, ResolvedTask, Stage, StageEvent
 from joulebench_api.contracts.summary import Energy, Summary
-from joulebench_runner.config import EnergySettings, MeterSettings, Upstream
+from joulebench_runner.config import EnergySettings, MeterSettings, StoreSettings, Upstream
 from joulebench_runner.errors import ExitCode, RunnerError
 from joulebench_runner.journal.reader import read
 from joulebench_runner.journal.schema import Kind
@@ -151,6 +151,43 @@ async def test_a_run_from_start_to_results(start: Serve, server: Any, session: a
     assert not meter.settings.control_socket.exists()
 
 
+async def test_a_run_is_copied_to_its_store_and_says_so(
+    start: Serve, server: Any, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    meter = await start(server.url, store=StoreSettings(url=f"file://{kept}"))
+    await ask_one(meter, session)
+    async with session.get(f"{meter.urls['status_url']}/status") as response:
+        assert (await response.json())["store"] == {"url": f"file://{kept}", "behind": 0, "last_error": None}
+    await meter.control.driver_done(DriverDone(outcome="completed"))
+    assert await meter.exit_code() == ExitCode.DONE, await meter.errors()
+    assert (kept / "summary.json").read_bytes() == (meter.settings.run_dir / "summary.json").read_bytes()
+    assert read(kept / "journal").table(Kind.QUERY_FINISH).num_rows == 1
+
+
+async def test_a_copy_that_fails_is_told_and_costs_no_result(
+    start: Serve, server: Any, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    (tmp_path / "kept").write_text("no folder")
+    meter = await start(server.url, store=StoreSettings(url=f"file://{tmp_path}/kept"))
+    await ask_one(meter, session)
+    await meter.control.driver_done(DriverDone(outcome="completed"))
+    assert await meter.exit_code() == ExitCode.REQUIREMENT_NOT_MET
+    assert "cannot write" in await meter.errors()
+    summary = Summary.model_validate_json((meter.settings.run_dir / "summary.json").read_bytes())
+    assert (summary.state, summary.counts.correct) == ("completed", 1)
+    assert summary.stored is not None
+    assert "cannot write" in (summary.stored.problem or "")
+
+
+async def test_a_meter_that_fails_leaves_its_last_words_elsewhere(start: Serve, server: Any, tmp_path: Path) -> None:
+    words = tmp_path / "words.json"
+    upstream = Upstream(alias="m", role="model", model="x", base_urls=[server.url], key_variable="NO_SUCH_KEY")
+    meter = await start(server.url, ready=False, upstreams=[upstream], outcome_file=words)
+    await meter.exit_code()
+    assert "NO_SUCH_KEY is not set" in (DriverDone.model_validate_json(words.read_bytes()).message or "")
+
+
 async def test_a_supervisor_that_finalises_is_waited_for(
     start: Serve, server: Any, session: aiohttp.ClientSession
 ) -> None:
@@ -233,8 +270,8 @@ async def test_settings_that_cannot_be_read_are_told(tmp_path: Path) -> None:
 
 
 def summary_with(**energy: Any) -> Summary:
-    """Only `energy` matters to a verdict."""
-    fields: dict[str, Any] = {"energy": Energy.model_construct(method=Method.PHASE, **energy)}
+    """Only `energy` and `stored` matter to a verdict."""
+    fields: dict[str, Any] = {"stored": None, "energy": Energy.model_construct(method=Method.PHASE, **energy)}
     return Summary.model_construct(**fields)
 
 

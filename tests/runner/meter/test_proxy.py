@@ -86,7 +86,7 @@ async def test_the_server_is_told_whose_call_it_is(serve: Serve, front: Serve, s
     async with meter.session.post(path, json=CHAT, headers={"x-request-id": "the caller's own"}):
         pass
     call, _ = await meter.calls()
-    ids = [asked.headers.get("X-Request-Id") or asked.headers.get("x-request-id") for asked in server.asked]
+    ids = [value for asked in server.asked for name, value in asked.headers.items() if name.lower() == "x-request-id"]
     assert ids == [f"00ff00ff00ff00ff.2.{call['call_id']}", "the caller's own"]
 
 

@@ -1,7 +1,9 @@
 """What lies in a results folder."""
 
+import errno
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -137,3 +139,31 @@ def test_the_reference_page_describes_every_column() -> None:
             assert description in section
     assert "| `conserved` | boolean |" in page
     assert "a 95 % Wilson interval" in page
+
+
+@pytest.mark.parametrize("fits", range(6))
+def test_a_disk_that_fills_up_leaves_no_half_file_and_the_next_try_succeeds(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: int
+) -> None:
+    earlier, results = run.results(), full(run).results()
+    write(earlier, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    room = fits
+
+    def fsync(_descriptor: int) -> None:
+        nonlocal room
+        if not room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        room -= 1
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fsync)
+        with pytest.raises(RunnerError, match="No space left") as caught:
+            write(results, tmp_path)
+    assert "the journal is kept" in (caught.value.remedy or "")
+    assert not list(tmp_path.glob(".*"))
+    assert (tmp_path / "summary.json").read_bytes() == before["summary.json"]
+    for path in tmp_path.glob("*.parquet"):
+        assert pq.read_table(path).schema.equals(FILES[path.name])
+    write(results, tmp_path)
+    assert load_summary(tmp_path) == results.summary

@@ -165,6 +165,16 @@ class Progress(Message):
     """Over the last ten seconds."""
 
 
+class StoreState(Message):
+    """How far the copy of the journal in the store has come."""
+
+    url: str
+    behind: int
+    """Closed segments that the store does not have yet."""
+    last_error: str | None = None
+    """Why it is behind; null while all goes well."""
+
+
 class MeterStatus(Message):
     """`GET /status`: read-only, without prompts or answers."""
 
@@ -180,6 +190,8 @@ class MeterStatus(Message):
     """Up to five, newest last, without texts of questions or answers."""
     findings: list[str] = Field(default_factory=list)
     """What the meter found out about the servers, such as 'does not report usage'."""
+    store: StoreState | None = None
+    """Null: the run is not copied to a store."""
 
     def as_json(self) -> dict[str, Any]:
         """The status as plain JSON values."""

@@ -178,6 +178,14 @@ class Model(Part):
     revision: str | None = None
 
 
+class Stored(Part):
+    """Where the run's folder was copied to."""
+
+    url: str
+    problem: str | None = None
+    """Why it is not, or not all of it; the results lie in the local folder."""
+
+
 class Summary(Part):
     """The whole document."""
 
@@ -204,4 +212,6 @@ class Summary(Part):
     cost: dict[str, JsonValue] = Field(default_factory=dict)
     client: Client
     gpus: list[dict[str, JsonValue]] = Field(default_factory=list)
+    stored: Stored | None = None
+    """Null: in no store."""
     warnings: list[str] = Field(default_factory=list)

@@ -39,9 +39,18 @@ def describe(status: MeterStatus) -> str:
     """The status in one line, such as `asking 12/40 | 58% correct | 51 tok/s | 6.1 W | 0:21 left`."""
     if status.stage is not Stage.RUN:
         words = f"{_STAGE_WORDS[status.stage]} ({status.stage_started_seconds_ago:.0f} s)"
-        return words + _waiting_for(status)
-    parts = [_counts(status.progress), *_figures(status)]
+        parts = [words + _waiting_for(status), _behind(status)]
+    else:
+        parts = [_counts(status.progress), *_figures(status), _behind(status)]
     return " | ".join(part for part in parts if part)
+
+
+def _behind(status: MeterStatus) -> str:
+    """That the copy in the store does not get on; a segment or two on their way are nothing to tell."""
+    store = status.store
+    if store is None or store.last_error is None:
+        return ""
+    return f"store {store.behind} segments behind: {store.last_error}"
 
 
 def _waiting_for(status: MeterStatus) -> str:

@@ -110,6 +110,7 @@ def run(
     from joulebench_runner.local.folder import claimed  # noqa: PLC0415
     from joulebench_runner.local.plan import LocalOptions  # noqa: PLC0415
     from joulebench_runner.local.planning import identify, load_file, plan_run  # noqa: PLC0415
+    from joulebench_runner.local.storing import bring_run_back, finish_copy, working_store  # noqa: PLC0415
 
     loaded = load_file(file, overrides=overrides)
     named = out or Path("runs") / f"{loaded.run.metadata.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
@@ -127,14 +128,25 @@ def run(
         meter_port=meter_port,
     )
     with claimed(named), tempfile.TemporaryDirectory(prefix="joulebench-") as sockets:
+        store = working_store(loaded, folder=named)
+        bring_run_back(store, named)
         attempt = choose(named, token=loaded.run.spec.rerun_token)
         folder = attempt.folder
         run_file = identify(loaded, attempt=attempt, options=options)
+        if attempt.run is not None and _finished(folder) is not None:
+            finish_copy(store, folder, below=folder.relative_to(named))
         if attempt.run is not None and (code := _finished(folder)) is not None:
             _print_results(folder, as_json=as_json)
             click.secho(f"note: {folder} holds this run, complete; nothing was asked", fg="yellow", err=True)
             sys.exit(code)
-        plan = plan_run(loaded, run_file=run_file, run_dir=folder.absolute(), socket_dir=Path(sockets), options=options)
+        plan = plan_run(
+            loaded,
+            run_file=run_file,
+            run_dir=folder.absolute(),
+            stored_below=folder.relative_to(named),
+            socket_dir=Path(sockets),
+            options=options,
+        )
         for note in (*map(str, loaded.warnings), *plan.notes, *_going_on(attempt)):
             click.secho(f"note: {note}", fg="yellow", err=True)
         try:
@@ -209,5 +221,10 @@ def _print_results(
         click.echo((folder / SUMMARY_FILE).read_text(), nl=False)
     elif summary.counts.asked:
         print_summary(summary, folder=folder)
+    if summary.stored is not None and summary.stored.problem is not None:
+        remedy = (
+            "The results are whole in the local folder. The same command with the same --out copies what is missing."
+        )
+        show_error(summary.stored.problem, remedy, label="not copied")
     if summary.state != "completed":
         show_error(summary.message or "no reason was given", way_on(summary.remedy), label=summary.state)

@@ -27,6 +27,8 @@ def print_summary(summary: Summary, *, folder: Path, console: Console | None = N
         shown.print(Text(line))
     # A path that is broken over lines cannot be copied.
     shown.print(Text(f"results: {folder}"), soft_wrap=True)
+    if summary.stored is not None and summary.stored.problem is None:
+        shown.print(Text(f"copy: {summary.stored.url}"), soft_wrap=True)
 
 
 def _table(summary: Summary) -> Table:

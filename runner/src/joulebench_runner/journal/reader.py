@@ -1,5 +1,6 @@
 """Reads a journal back, also one whose writer was killed in the middle of a write."""
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,17 @@ import pyarrow as pa
 
 from joulebench_api.contracts import SCHEMA_VERSION
 from joulebench_runner.errors import JournalError
+from joulebench_runner.journal.names import SEGMENT_SUFFIX
 from joulebench_runner.journal.schema import (
     FIELDS,
     META_BOOT_ID,
     META_INSTANCE_ID,
     META_MONOTONIC_NS,
+    META_PREVIOUS_CRC32,
     META_REALTIME_NS,
     META_RUN_ID,
     META_RUN_NAME,
     META_SCHEMA_VERSION,
-    SEGMENT_SUFFIX,
     Kind,
 )
 from joulebench_runner.journal.writer import segment_numbers
@@ -55,7 +57,7 @@ class JournalContents:
 
     segments: Sequence[Segment]
     problems: Sequence[str]
-    """What is missing, in words: cut batches, missing segments. Empty for a journal without a flaw."""
+    """What is missing, in words: cut or damaged batches, missing segments. Empty for a journal without a flaw."""
     _tables: Sequence[pa.Table]
 
     def table(self, kind: Kind) -> pa.Table:
@@ -95,28 +97,62 @@ def _read_segment(path: Path) -> tuple[Segment | None, pa.Table | None, str | No
         data = path.read_bytes()
     except OSError as error:
         raise JournalError(f"cannot read the journal: {error}", remedy="Check the folder's permissions.") from error
+    ended = data.endswith(_END_OF_STREAM)
+    source = pa.BufferReader(data)
     try:
-        stream = pa.ipc.open_stream(pa.py_buffer(data))
+        stream = pa.ipc.open_stream(source)
     except (pa.ArrowException, OSError):
-        # The writer died before the first batch was complete; nothing in it was ever acknowledged.
-        return None, None, f"{path.name}: cut off before its first row"
-    metadata = {key.decode(): value.decode() for key, value in (stream.schema.metadata or {}).items()}
+        # If it is cut off, the writer died before the first batch was complete: nothing in it was ever acknowledged.
+        return None, None, f"{path.name}: {_broken(ended=ended)} before its first row"
+    metadata = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in _metadata(stream.schema)}
     version = _version(path, metadata)
-    batches, problem = _batches(path, stream)
+    batches, found = _batches(data, source, stream)
     table = pa.Table.from_batches(batches, schema=stream.schema)
-    closed = problem is None and data.endswith(_END_OF_STREAM)
-    return _segment(path, metadata, version=version, rows=table.num_rows, closed=closed), table, problem
-
-
-def _batches(path: Path, stream: pa.RecordBatchStreamReader) -> tuple[list[pa.RecordBatch], str | None]:
-    batches: list[pa.RecordBatch] = []
+    problem = "; ".join(f"{path.name}: {words}" for words in found) or None
     try:
-        for batch in stream:
+        segment = _segment(path, metadata, version=version, rows=table.num_rows, closed=ended and problem is None)
+    except ValueError:
+        return None, None, f"{path.name}: damaged before its first row"
+    return segment, table, problem
+
+
+def _metadata(schema: pa.Schema) -> Iterable[tuple[bytes, bytes]]:
+    return (schema.metadata or {}).items()
+
+
+def _broken(*, ended: bool) -> str:
+    """A stream with an end cannot have lost it: something in it is not what was written."""
+    return "damaged" if ended else "cut off"
+
+
+def _batches(
+    data: bytes, source: pa.BufferReader, stream: pa.RecordBatchStreamReader
+) -> tuple[list[pa.RecordBatch], list[str]]:
+    """The batches that can be relied on, and what is wrong with the others."""
+    batches: list[pa.RecordBatch] = []
+    problems: list[str] = []
+    start, end = 0, 0  # of the batch before; the first one's sum includes the schema
+    try:
+        while True:
+            batch, previous_crc32 = _next_batch(stream)
+            if end and previous_crc32 is not None and b"%d" % zlib.crc32(data[start:end]) != previous_crc32:
+                lost = batches.pop()
+                problems.append(f"damaged: {lost.num_rows} rows are not what was written")
+            start, end = end, source.tell()
             batch.validate(full=True)
             batches.append(batch)
+    except StopIteration:
+        return batches, problems
     except (pa.ArrowException, OSError) as error:
-        return batches, f"{path.name}: cut off after {sum(b.num_rows for b in batches)} rows ({_first_line(error)})"
-    return batches, None
+        rows = sum(batch.num_rows for batch in batches)
+        words = f"{_broken(ended=data.endswith(_END_OF_STREAM))} after {rows} rows ({_first_line(error)})"
+        return batches, [*problems, words]
+
+
+def _next_batch(stream: pa.RecordBatchStreamReader) -> tuple[pa.RecordBatch, bytes | None]:
+    """A batch and the sum of the one before it; no sum in journals of writers that knew none."""
+    batch, metadata = stream.read_next_batch_with_custom_metadata()
+    return batch, None if metadata is None else metadata.get(META_PREVIOUS_CRC32)
 
 
 def _first_line(error: Exception) -> str:

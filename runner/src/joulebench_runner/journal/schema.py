@@ -13,8 +13,6 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-SEGMENT_SUFFIX: Final = ".arrows"
-
 
 class Kind(StrEnum):
     """Kinds of journal rows; each is the name of its struct column."""
@@ -170,3 +168,7 @@ META_INSTANCE_ID: Final = "joulebench.instance_id"
 META_MONOTONIC_NS: Final = "joulebench.monotonic_ns"
 META_REALTIME_NS: Final = "joulebench.realtime_ns"
 META_SHARD: Final = "joulebench.shard"
+
+# Key of a batch's own metadata: the CRC-32, in decimal, of the bytes of the batch before it (of the first one with the
+# schema in front of it). A closed segment ends with a batch without rows, so that the last one with rows has one.
+META_PREVIOUS_CRC32: Final = b"joulebench.previous_crc32"

@@ -7,28 +7,31 @@ Only one process writes into a folder at a time.
 import asyncio
 import contextlib
 import errno
+import io
 import os
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import pyarrow as pa
 
 from joulebench_api.contracts import SCHEMA_VERSION
 from joulebench_runner.errors import JournalError
 from joulebench_runner.journal.clock import SYSTEM_CLOCK, Clock, boot_id
+from joulebench_runner.journal.names import SEGMENT_SUFFIX
 from joulebench_runner.journal.schema import (
     FIELDS,
     META_BOOT_ID,
     META_INSTANCE_ID,
     META_MONOTONIC_NS,
+    META_PREVIOUS_CRC32,
     META_REALTIME_NS,
     META_RUN_ID,
     META_RUN_NAME,
     META_SCHEMA_VERSION,
     SCHEMA,
-    SEGMENT_SUFFIX,
     Kind,
 )
 
@@ -65,9 +68,11 @@ class Journal:
         clock: Clock = SYSTEM_CLOCK,
         boot: str | None = None,
         fsync: Callable[[int], None] = os.fsync,
+        on_closed: Callable[[Path], None] = lambda _path: None,
     ) -> None:
         """Open the journal in `folder` (made if it is missing); segments that lie there stay, new ones follow them.
 
+        `on_closed` is told each segment once it is closed and on disk, from the journal's own thread.
         `boot` and `fsync` stand in for the system's in tests. Raises JournalError when the folder cannot be used.
         """
         self._clock = clock
@@ -78,10 +83,12 @@ class Journal:
             META_BOOT_ID: boot_id() if boot is None else boot,
             META_INSTANCE_ID: instance_id,
         }
-        self._segments = _Segments(folder, clock=clock, fsync=fsync)
+        self._segments = _Segments(folder, clock=clock, fsync=fsync, on_closed=on_closed)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._rows: list[Row] = []
         self._sequence = 0
+        self._due = 0.0
+        """When the oldest gathered row must be on its way to the disk, in the event loop's time."""
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._closed = False
@@ -104,8 +111,11 @@ class Journal:
         }
         self._rows.append(row)
         self._sequence += 1
-        if self._timer is None and self._flushing is None:
-            self._arm(BATCH_SECONDS)
+        if len(self._rows) == 1:
+            self._due = asyncio.get_running_loop().time() + BATCH_SECONDS
+            if self._flushing is None:
+                # Sooner than the timer that closes the segment, which may be running.
+                self._arm(BATCH_SECONDS)
 
     async def commit(self) -> None:
         """Return once everything appended so far is on disk. Raises JournalError if it could not be written."""
@@ -137,6 +147,7 @@ class Journal:
         return self._segments.durable
 
     def _arm(self, seconds: float) -> None:
+        self._disarm()
         self._timer = asyncio.get_running_loop().call_later(seconds, self._on_timer)
 
     def _disarm(self) -> None:
@@ -163,7 +174,7 @@ class Journal:
         if self.error is not None or self._closed:
             return
         if self._rows:
-            self._arm(BATCH_SECONDS)
+            self._arm(max(0.0, self._due - asyncio.get_running_loop().time()))
         elif self._segments.is_open:
             self._arm(self._segments.seconds_left())
 
@@ -181,12 +192,15 @@ class Journal:
 class _Segments:
     """The files. Used by one thread at a time."""
 
-    def __init__(self, folder: Path, *, clock: Clock, fsync: Callable[[int], None]) -> None:
+    def __init__(
+        self, folder: Path, *, clock: Clock, fsync: Callable[[int], None], on_closed: Callable[[Path], None]
+    ) -> None:
         self.folder = folder
         self.durable = 0
         self._clock = clock
         self._fsync = fsync
-        self._file: BinaryIO | None = None
+        self._on_closed = on_closed
+        self._file: _SummedFile | None = None
         self._stream: pa.RecordBatchStreamWriter | None = None
         self._opened_ns = 0
         try:
@@ -212,7 +226,7 @@ class _Segments:
             schema = SCHEMA.with_metadata(self._stamped(metadata)) if self._file is None else SCHEMA
             batch = pa.RecordBatch.from_pylist(rows, schema=schema)
             file, stream = self._open(schema)
-            stream.write_batch(batch)
+            _write_batch(stream, file, batch)
             file.flush()
             self._fsync(file.fileno())
             self.durable = int(rows[-1]["sequence"]) + 1
@@ -224,10 +238,12 @@ class _Segments:
         if self._file is None or self._stream is None:
             return
         with self._file as file:
+            _write_batch(self._stream, file, pa.RecordBatch.from_pylist([], schema=SCHEMA))
             self._stream.close()
             file.flush()
             self._fsync(file.fileno())
         self._file = self._stream = None
+        self._on_closed(Path(file.name))
 
     def abandon(self) -> None:
         """Let go of the open file after a failed write; what follows in it would not be readable."""
@@ -243,10 +259,10 @@ class _Segments:
             META_REALTIME_NS: str(clock.realtime_ns()),
         }
 
-    def _open(self, schema: pa.Schema) -> tuple[BinaryIO, pa.RecordBatchStreamWriter]:
+    def _open(self, schema: pa.Schema) -> "tuple[_SummedFile, pa.RecordBatchStreamWriter]":
         if self._file is None or self._stream is None:
             path = self.folder / f"{self._next:08d}{SEGMENT_SUFFIX}"
-            self._file = path.open("xb")
+            self._file = _SummedFile(path)
             self._stream = pa.ipc.new_stream(self._file, schema, options=_OPTIONS)
             self._opened_ns = self._clock.monotonic_ns()
             self._next += 1
@@ -260,6 +276,28 @@ class _Segments:
             self._fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+class _SummedFile(io.BufferedWriter):
+    """A new file that sums up what is written into it."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises FileExistsError if there is such a file."""
+        super().__init__(io.FileIO(path, "xb"))
+        self._crc32 = 0
+
+    def write(self, data: Any, /) -> int:
+        self._crc32 = zlib.crc32(data, self._crc32)
+        return super().write(data)
+
+    def take_crc32(self) -> int:
+        """Of what was written since this was asked last."""
+        taken, self._crc32 = self._crc32, 0
+        return taken
+
+
+def _write_batch(stream: pa.RecordBatchStreamWriter, file: _SummedFile, batch: pa.RecordBatch) -> None:
+    stream.write_batch(batch, custom_metadata={META_PREVIOUS_CRC32: b"%d" % file.take_crc32()})
 
 
 def segment_numbers(folder: Path) -> list[int]:

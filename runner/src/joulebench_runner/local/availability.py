@@ -41,8 +41,8 @@ def refuse_unavailable(spec: BenchmarkRunSpec) -> None:
 def notes(spec: BenchmarkRunSpec) -> Iterator[str]:
     """Fields that are given and have no effect here."""
     unused = [field for field in _CLUSTER_ONLY if field in spec.model_fields_set]
-    if "store" in spec.results.model_fields_set:
-        unused.append("results.store")
+    store = spec.results.store
+    unused += [f"results.store.{field}" for field in sorted(store.model_fields_set - {"object_store"})] if store else []
     if unused:
         yield f"used only on a cluster: {', '.join(f'spec.{field}' for field in unused)}"
     if spec.results.exports:

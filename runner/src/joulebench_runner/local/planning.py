@@ -1,5 +1,6 @@
 """From a benchmark file to the plan of a local run. Everything that can be wrong is found here, before a start."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +10,8 @@ from joulebench_api.defaults import resolve
 from joulebench_api.engines.arguments import render
 from joulebench_api.errors import ApiError
 from joulebench_api.loading import Loaded, load
-from joulebench_api.v1alpha1 import BenchmarkRun
-from joulebench_runner.config import MeterSettings
+from joulebench_api.v1alpha1 import BenchmarkRun, BenchmarkRunSpec
+from joulebench_runner.config import MeterSettings, StoreSettings
 from joulebench_runner.errors import BadInputError
 from joulebench_runner.local.addresses import check_free
 from joulebench_runner.local.attempts import Attempt
@@ -28,6 +29,7 @@ from joulebench_runner.local.settings import (
     energy_settings,
 )
 from joulebench_runner.local.simulation import simulator_answers
+from joulebench_runner.store.opening import store_settings
 from joulebench_runner.tasks.registry import find as find_task
 
 SIMULATED: Final = "simulated"
@@ -58,8 +60,13 @@ def identify(loaded: Loaded, *, attempt: Attempt, options: LocalOptions) -> RunF
     return RunFile(run_id=ulid(), rerun_token=loaded.run.spec.rerun_token, same=same, starts=[start_now()])
 
 
-def plan_run(loaded: Loaded, *, run_file: RunFile, run_dir: Path, socket_dir: Path, options: LocalOptions) -> LocalPlan:
-    """Decide everything that a local run needs. Raises BadInputError; starts and writes nothing."""
+def plan_run(
+    loaded: Loaded, *, run_file: RunFile, run_dir: Path, stored_below: Path, socket_dir: Path, options: LocalOptions
+) -> LocalPlan:
+    """Decide everything that a local run needs. Raises BadInputError; starts and writes nothing.
+
+    `stored_below` is where `run_dir` lies in the folder that was named, and so in the store.
+    """
     run = resolve(loaded.run)
     spec = run.spec
     refuse_unavailable(spec)
@@ -76,6 +83,7 @@ def plan_run(loaded: Loaded, *, run_file: RunFile, run_dir: Path, socket_dir: Pa
         sockets=socket_dir,
         port=options.meter_port,
         sensor=sensor,
+        store=_store(spec, run.metadata.name, below=stored_below),
     )
     settings = run_dir / SETTINGS
     provenance = describe_run(loaded.run, served, options=options, starts=run_file.starts)
@@ -103,6 +111,7 @@ def _meter_settings(
     sockets: Path,
     port: int,
     sensor: str,
+    store: StoreSettings | None,
 ) -> MeterSettings:
     domains = SIMULATED_DOMAINS if sensor == SIMULATED else CPU_SERVER_DOMAINS
     return MeterSettings(
@@ -112,13 +121,23 @@ def _meter_settings(
         control_socket=sockets / "control.sock",
         proxy_port=port,
         ready_file=sockets / "meter.json",
+        outcome_file=sockets / "meter-outcome.json",
         upstreams=[serving.upstream for serving in served],
         energy=energy_settings(run.spec, served[0], exporter=f"unix:{sockets / 'exporter.sock'}", domains=domains),
         # The server is stopped before the results are written, so that its shutdown is in them.
         finalise_on="request",
         engine=served[0].engine,
+        store=store,
         model_files={one.upstream.alias: one.model_file for one in served if one.model_file is not None},
     )
+
+
+def _store(spec: BenchmarkRunSpec, name: str, *, below: Path) -> StoreSettings | None:
+    """Where the run is copied to; claims are a cluster's."""
+    store = spec.results.store
+    if store is None or store.object_store is None:
+        return None
+    return store_settings(store.object_store, run_name=(Path(name) / below).as_posix(), environ=os.environ)
 
 
 def _module(name: str, settings: Path) -> Command:

@@ -19,6 +19,7 @@ FREE_FIELDS: Final = frozenset({
     "spec.rerunToken",
     "spec.results.artifacts",
     "spec.results.exports",
+    "spec.results.store",
     "spec.retryLimit",
     "spec.runner",
     "spec.suspend",

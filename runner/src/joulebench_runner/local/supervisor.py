@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from joulebench_api.contracts.meter import Finalise, MeterStatus, Notice, Stage, StageEvent
+from joulebench_api.contracts.meter import DriverDone, Finalise, MeterStatus, Notice, Stage, StageEvent
 from joulebench_runner.errors import BadInputError, ExitCode, RunnerError, StoppedError
 from joulebench_runner.local.child import Child
 from joulebench_runner.local.crew import Crew, called
@@ -25,6 +25,8 @@ from joulebench_runner.meter.control_client import ControlClient, MeterGoneError
 POLL_SECONDS = 0.5
 EXPORT_SECONDS = 600.0
 """How long the meter may take to attribute and write; a million questions take half a minute."""
+COPY_SECONDS = 6 * 3600.0
+"""How much longer it may take to copy them to a store; it gives up sooner by itself if nothing moves."""
 METER_START_SECONDS = 60.0
 _CAUSES: Final = ("server", "meter", "exporter", "driver")
 """Of several that have ended the first is the cause: a driver ends soon after its meter, a question fails without its
@@ -223,7 +225,7 @@ class Supervisor:
         """The meter's exit code once it has written the results; None if it was killed and may be started again."""
         meter = self._crew["meter"]
         if await self._meter_answers():
-            seconds = EXPORT_SECONDS
+            seconds = EXPORT_SECONDS + (0.0 if self._plan.meter_settings.store is None else COPY_SECONDS)
             try:
                 await self._shut_server_down()
                 await self._tell()
@@ -232,18 +234,28 @@ class Supervisor:
             except MeterGoneError:
                 seconds = _METER_DEATH_SECONDS
             try:
-                code = await asyncio.wait_for(meter.wait(), seconds)
+                async with self._polling():
+                    code = await asyncio.wait_for(meter.wait(), seconds)
             except TimeoutError:
                 raise RunnerError(f"the meter did not write the results within {seconds:g} s") from None
             if not meter.was_killed:
+                self._raise_meter_words()
                 return code
         if not self._crew.may_restart(meter):
+            self._raise_meter_words()
             raise RunnerError(ending.message or self._crew.died(meter), remedy=ending.remedy)
         self._crew.count_restart("meter")
         words = f"the meter {meter.ending()} and was started again to write the results"
         self._on_note(words)
         self._untold.append(Notice(topic="restart", subject="meter", message=words))
         return None
+
+    def _raise_meter_words(self) -> None:
+        """Raise RunnerError with what a meter that failed said of it, if it did."""
+        path = self._plan.meter_settings.outcome_file
+        if path is not None and path.exists():
+            done = DriverDone.model_validate_json(path.read_bytes())
+            raise RunnerError(done.message or "the meter failed", remedy=done.remedy)
 
     async def _meter_answers(self) -> bool:
         """Wait until the meter listens; False if it ends first. Raises RunnerError if it takes too long."""

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from joulebench_api.contracts.meter import Finalise
+from joulebench_api.contracts.meter import DriverDone, Finalise
 from joulebench_runner.config import MeterSettings
-from joulebench_runner.errors import BadInputError, ExitCode, RunnerError
+from joulebench_runner.errors import BadInputError, ExitCode, RunnerError, StoreError
 from joulebench_runner.meter.app import Meter
 from joulebench_runner.processes import die_with_parent
 from joulebench_runner.verdict import verdict
@@ -27,12 +28,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     die_with_parent(watch_stdin=options.exit_with_stdin)
     try:
-        return asyncio.run(_run(_read(options.settings)))
+        settings = _read(options.settings)
     except RunnerError as error:
-        print(f"joulebench meter: {error.message}", file=sys.stderr)  # noqa: T201 - a process's last words
+        return _failed(error, outcome_file=None)
+    try:
+        return asyncio.run(_run(settings))
+    except RunnerError as error:
+        return _failed(error, outcome_file=settings.outcome_file)
+
+
+def _failed(error: RunnerError, *, outcome_file: Path | None) -> ExitCode:
+    """Say why, in the log and to whoever reads the outcome file."""
+    if outcome_file is not None:
+        words = DriverDone(outcome="failed", message=error.message, remedy=error.remedy)
+        outcome_file.write_text(words.model_dump_json() + "\n")
+    # The log may lie on the disk that is full.
+    with contextlib.suppress(OSError):
+        print(f"joulebench meter: {error.message}", file=sys.stderr, flush=True)  # noqa: T201 - a process's last words
         if error.remedy:
-            print(f"  {error.remedy}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
+            print(f"  {error.remedy}", file=sys.stderr, flush=True)  # noqa: T201
+    return error.exit_code
 
 
 async def _run(settings: MeterSettings) -> ExitCode:
@@ -42,10 +57,22 @@ async def _run(settings: MeterSettings) -> ExitCode:
         await meter.start()
         ending = await meter.ended()
         await meter.stop_measuring()
-        summary = await asyncio.to_thread(_export, settings, ending)
+        summary = await _stored(meter, await asyncio.to_thread(_export, settings, ending))
     finally:
         await meter.close()
     return verdict(ending.outcome, energy=settings.energy, summary=summary)
+
+
+async def _stored(meter: Meter, summary: "Summary") -> "Summary":
+    """Copy the run to its store, if it has one. Where that fails, the local summary says so."""
+    from joulebench_runner.results.stored import with_store_problem  # noqa: PLC0415 - see _export
+
+    try:
+        await meter.copy_rest()
+    except StoreError as error:
+        print(f"joulebench meter: {error.message}", file=sys.stderr)  # noqa: T201 - for the log
+        return await asyncio.to_thread(with_store_problem, summary, error, folder=meter.settings.run_dir)
+    return summary
 
 
 def _export(settings: MeterSettings, ending: Finalise) -> "Summary":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from joulebench_api.contracts.meter import DriverDone, Finalise, MeterStatus, Stage, StageEvent
-from joulebench_runner.config import MeterSettings, Upstream
+from joulebench_runner.config import MeterSettings, StoreSettings, Upstream
 from joulebench_runner.errors import JournalError, RunnerError
 from joulebench_runner.journal.reader import read
 from joulebench_runner.journal.schema import Kind
@@ -28,6 +28,8 @@ from joulebench_runner.meter.scrape import Scraper
 from joulebench_runner.meter.sleep import SleepWatch
 from joulebench_runner.meter.state import MeterState
 from joulebench_runner.meter.upstream import UpstreamServer
+from joulebench_runner.store.copier import Copier
+from joulebench_runner.store.opening import open_store
 
 JOURNAL_FOLDER: Final = "journal"
 LAST_TICKS_SECONDS: Final = 2.0
@@ -42,8 +44,13 @@ class Meter:
         folder = settings.run_dir / JOURNAL_FOLDER
         prior = prior_of(read(folder))
         self.settings = settings
+        self.copier = None if settings.store is None else _copier(settings.store, settings.run_dir, environ)
         self.journal = Journal(
-            folder, run_id=settings.run_id, run_name=settings.run_name, instance_id=secrets.token_hex(8)
+            folder,
+            run_id=settings.run_id,
+            run_name=settings.run_name,
+            instance_id=secrets.token_hex(8),
+            on_closed=self._segment_closed,
         )
         self.state = MeterState(
             run_id=settings.run_id,
@@ -62,6 +69,7 @@ class Meter:
         self._ending: asyncio.Future[Finalise] = asyncio.get_running_loop().create_future()
         self._ready: dict[str, asyncio.Task[None]] = {}
         self._background: list[asyncio.Task[None]] = []
+        self._copying: list[asyncio.Task[None]] = []
         self._cleanup = contextlib.AsyncExitStack()
         self._proxy_stack = contextlib.AsyncExitStack()
 
@@ -69,9 +77,7 @@ class Meter:
         """Listen everywhere, write the ready file, then begin to follow servers and exporters."""
         settings = self.settings
         self._enter(Stage.STARTUP)
-        control = Control(
-            journal=self.journal, state=self.state, run=self, ready=self._all_ready, energy=self.energy.state
-        )
+        control = Control(journal=self.journal, state=self.state, run=self, ready=self._all_ready, status=self.status)
         proxy = Proxy(self._servers, client=self._client).application()
         read_only = status.application(self.state, status=self.status)
         proxy_runner, proxy_url = await serve_tcp(
@@ -114,8 +120,17 @@ class Meter:
         await self._client.close()
         await self.journal.close()
 
+    async def copy_rest(self) -> None:
+        """Copy what the store still lacks of the run's folder. Raises StoreError if it is away for too long."""
+        if self.copier is not None:
+            await _cancelled(self._copying)
+            await self.copier.finish()
+
     async def close(self) -> None:
         """Stop everything that is left; safe to call at any point."""
+        await _cancelled(self._copying)
+        if self.copier is not None:
+            self.copier.close()
         await _cancelled([*self._background, *self._ready.values()])
         await self._proxy_stack.aclose()
         await self._cleanup.aclose()
@@ -126,7 +141,8 @@ class Meter:
 
     def status(self) -> MeterStatus:
         """What others may see."""
-        return self.state.status(self.energy.state())
+        store = None if self.copier is None else self.copier.state()
+        return self.state.status(self.energy.state(), store=store)
 
     def driver_done(self, done: DriverDone) -> None:
         """See control.Run."""
@@ -167,7 +183,9 @@ class Meter:
         self._background = [asyncio.create_task(self.energy.run(), name="energy")]
         self._background.append(asyncio.create_task(SleepWatch(self.journal).run(), name="sleep"))
         self._background += [asyncio.create_task(scraper.run(), name="scrape") for scraper in self._scrapers()]
-        for task in self._background:
+        if self.copier is not None:
+            self._copying = [asyncio.create_task(self.copier.run(), name="copier")]
+        for task in (*self._background, *self._copying):
             task.add_done_callback(_report_crash)
 
     def _scrapers(self) -> Sequence[Scraper]:
@@ -202,11 +220,19 @@ class Meter:
         self.state.on_stage(event)
         self.journal.append(Kind.STAGE, stage=event.stage.value, event=event.event)
 
+    def _segment_closed(self, path: Path) -> None:
+        if self.copier is not None:
+            self.copier.segment_closed(path)
+
     def _note_finding(self, alias: str, message: str) -> None:
         self._note("server", alias, message)
 
     def _note(self, topic: str, subject: str, message: str) -> None:
         self.journal.append(Kind.NOTE, topic=topic, subject=subject, message=message)
+
+
+def _copier(settings: StoreSettings, folder: Path, environ: Mapping[str, str]) -> Copier:
+    return Copier(lambda: open_store(settings, environ=environ), folder, url=settings.url)
 
 
 def _write_atomically(path: Path, content: Mapping[str, str]) -> None:

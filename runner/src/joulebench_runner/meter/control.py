@@ -11,10 +11,10 @@ from joulebench_api.contracts.meter import (
     Action,
     Begin,
     DriverDone,
-    EnergyState,
     Finalise,
     Finish,
     Message,
+    MeterStatus,
     Notice,
     Plan,
     StageEvent,
@@ -52,14 +52,14 @@ class Control:
         state: MeterState,
         run: Run,
         ready: Callable[[], Awaitable[None]],
-        energy: Callable[[], EnergyState],
+        status: Callable[[], MeterStatus],
     ) -> None:
         """`ready` returns when the model servers are ready and raises RunnerError when they will not be."""
         self._journal = journal
         self._state = state
         self._run = run
         self._ready = ready
-        self._energy = energy
+        self._status_of = status
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -131,7 +131,7 @@ class Control:
         return _empty()
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return _reply(self._state.status(self._energy()))
+        return _reply(self._status_of())
 
     async def _get_ready(self, _request: web.Request) -> web.Response:
         await self._ready()

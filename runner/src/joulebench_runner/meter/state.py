@@ -16,6 +16,7 @@ from joulebench_api.contracts.meter import (
     ServerState,
     Stage,
     StageEvent,
+    StoreState,
 )
 from joulebench_runner.journal.clock import SYSTEM_CLOCK, Clock
 from joulebench_runner.meter.client import ErrorKind
@@ -176,7 +177,7 @@ class MeterState:
             output_tokens_per_second=self._tokens.per_second(now_ns=now_ns),
         )
 
-    def status(self, energy: EnergyState) -> MeterStatus:
+    def status(self, energy: EnergyState, *, store: StoreState | None = None) -> MeterStatus:
         """Everything that others may see."""
         return MeterStatus(
             run_id=self.run_id,
@@ -188,6 +189,7 @@ class MeterState:
             unjoined_calls=self.unjoined_calls,
             last_errors=list(self._errors),
             findings=list(self.findings),
+            store=store,
         )
 
     def _server_state(self, alias: str, server: _Server) -> ServerState:

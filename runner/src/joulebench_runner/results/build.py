@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from joulebench_api.contracts import SCHEMA_VERSION
 from joulebench_api.contracts.energy import Domain, Method
 from joulebench_api.contracts.meter import ResolvedTask
-from joulebench_api.contracts.summary import Client, Model, Summary
+from joulebench_api.contracts.summary import Client, Model, Stored, Summary
 from joulebench_runner.attribution.segments import DEFAULT_KAPPA
 from joulebench_runner.config import MeterSettings
 from joulebench_runner.journal.schema import Kind
@@ -87,6 +87,7 @@ def build(
         efficiency=parts.efficiency(queries, energy_part, right),
         client=Client(limited=False, lag_p99_seconds=None),
         gpus=_gpus(series.series),
+        stored=None if settings.store is None else Stored(url=settings.store.url),
         warnings=_warnings(journal, series.problems, settings, energy_part.coverage_percent),
     )
     tables = {

@@ -1,5 +1,6 @@
 """Results as files, each there in full or not at all."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from joulebench_api.contracts.summary import Summary
 from joulebench_runner.errors import RunnerError
 from joulebench_runner.results.build import Results
 
@@ -19,12 +21,24 @@ def write(results: Results, folder: Path) -> None:
         for name, table in results.tables.items():
             _replace(folder / name, lambda path, table=table: pq.write_table(table, path, compression="zstd"))  # type: ignore[misc]
         _replace(folder / PROVENANCE, lambda path: _write_text(path, json.dumps(results.provenance, indent=2)))
-        _replace(folder / SUMMARY, lambda path: _write_text(path, results.summary.model_dump_json(indent=2)))
     except OSError as error:
-        raise RunnerError(
-            f"cannot write the results to {folder}: {error}",
-            remedy="Make room or mend the folder's permissions, then run the same command again: the journal is kept.",
-        ) from error
+        raise _write_error(folder, error) from error
+    write_summary(results.summary, folder)
+
+
+def write_summary(summary: Summary, folder: Path) -> None:
+    """Write `summary.json` alone. RunnerError where the folder refuses."""
+    try:
+        _replace(folder / SUMMARY, lambda path: _write_text(path, summary.model_dump_json(indent=2)))
+    except OSError as error:
+        raise _write_error(folder, error) from error
+
+
+def _write_error(folder: Path, error: OSError) -> RunnerError:
+    return RunnerError(
+        f"cannot write the results to {folder}: {error}",
+        remedy="Make room or mend the folder's permissions, then run the same command again: the journal is kept.",
+    )
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -34,7 +48,13 @@ def _write_text(path: Path, text: str) -> None:
 def _replace(path: Path, write_to: Callable[[Path], None]) -> None:
     """Write beside the file, flush to disk, then take its place."""
     new = path.with_name(f".{path.name}.new")
-    write_to(new)
-    with new.open("rb") as file:
-        os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        write_to(new)
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError:
+        # A draft that did not fit would keep the disk full.
+        with contextlib.suppress(OSError):  # the error that led here is told
+            new.unlink(missing_ok=True)
+        raise
