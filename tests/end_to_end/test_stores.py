@@ -67,7 +67,9 @@ def test_a_copy_that_could_not_be_finished_is_finished_by_the_same_command(
         return response
 
     server = serve(and_break_the_store)
-    file = benchmark({"external": {"url": server.url, "model": "scripted"}}, results=stored_at(f"file://localhost{kept}"))
+    file = benchmark(
+        {"external": {"url": server.url, "model": "scripted"}}, results=stored_at(f"file://localhost{kept}")
+    )
     run = joulebench(file)
     assert run.exit_code == 3, run.err
     assert run.summary["state"] == "completed"
