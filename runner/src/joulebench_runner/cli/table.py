@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from joulebench_api.contracts.summary import Accuracy, Distribution, Energy, Summary
+from joulebench_runner.report import REPORT
 from joulebench_runner.results.words import NOT_KNOWN, joules, kind_in_words, seconds
 
 
@@ -19,6 +20,8 @@ def print_summary(summary: Summary, *, folder: Path, console: Console | None = N
         shown.print(Text(line))
     # A path that is broken over lines cannot be copied.
     shown.print(Text(f"results: {folder}"), soft_wrap=True)
+    if (folder / REPORT).exists():
+        shown.print(Text(f"report: {folder / REPORT}"), soft_wrap=True)
 
 
 def _table(summary: Summary) -> Table:

@@ -32,7 +32,7 @@ COLOURS: Final = {
     Verdict.ERROR: "#b04f9b",
 }
 _DEVICE_COLOURS: Final = ("#2f86c9", "#009e73", "#b04f9b", "#e08a2c", "#56b4e9", "#8b929c", "#d55e00", "#a89f1d")
-_STAGE_COLOURS: Final = {
+STAGE_COLOURS: Final = {
     Stage.STARTUP: "#8b929c",
     Stage.BASELINE: "#009e73",
     Stage.WARMUP: "#d9b310",
@@ -87,7 +87,7 @@ def power_figure(tables: Tables, stages: Sequence[StageTimes]) -> Figure | None:
     figure.update_xaxes(title_text=f"time since the start ({axis.unit})", row=2, col=1)
     figure.update_yaxes(title_text="power (W)", rangemode="tozero", row=1, col=1)
     _lay_out(figure, height=460)
-    figure.update_layout(bargap=0.15, legend={"y": 1.14}, margin={"t": 64}, hovermode="closest")
+    figure.update_layout(barmode="overlay", bargap=0.15, legend={"y": 1.06}, margin={"t": 56}, hovermode="closest")
     words = "Mean power between the ticks of each device's counter; bands are the stages; below, the model calls."
     return Figure("power", "Power over time", words, figure)
 
@@ -170,7 +170,7 @@ def _add_stages(figure: go.Figure, spans: Sequence[tuple[Stage, float, float]], 
         left, right = axis.of(np.array([start, end])).tolist()
         figure.add_shape(
             type="rect", xref="x2", yref="paper", x0=left, x1=right, y0=0, y1=1, layer="below", line={"width": 0},
-            fillcolor=_STAGE_COLOURS[stage], opacity=0.13,
+            fillcolor=STAGE_COLOURS[stage], opacity=0.13,
         )  # fmt: skip
         if end - start >= _LABEL_FROM * whole:
             figure.add_annotation(
@@ -180,20 +180,20 @@ def _add_stages(figure: go.Figure, spans: Sequence[tuple[Stage, float, float]], 
 
 
 _DISTRIBUTIONS: Final = (
-    ("energy_joules", "Energy per question", "J", 1.0),
-    ("ttft_seconds", "TTFT, time to first token", "s", 1.0),
-    ("tpot_seconds", "TPOT, time per output token", "ms", 1000.0),
-    ("e2e_seconds", "E2E, the whole answer", "s", 1.0),
+    ("energy_joules", "Energy per question", "J"),
+    ("ttft_seconds", "TTFT, time to first token", "s"),
+    ("tpot_seconds", "TPOT, time per output token", "s"),
+    ("e2e_seconds", "E2E, the whole answer", "s"),
 )
 
 
-def _distribution_figure(
-    tables: Tables, measure: str, title: str, unit: str, factor: float, *, scored: bool
-) -> Figure | None:
-    values = tables.measures[measure] * factor
+def _distribution_figure(tables: Tables, measure: str, title: str, unit: str, *, scored: bool) -> Figure | None:
+    values = tables.measures[measure]
     known = values[~np.isnan(values)]
     if not len(known):
         return None
+    if np.percentile(known, 95) < 1:
+        values, known, unit = values * 1000, known * 1000, f"m{unit}"
     edges, logarithmic = bin_edges(known)
     figure = go.Figure()
     for name, colour, dash, rows in _groups(tables, scored=scored):

@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # it ha
 
 from joulebench_runner import __version__
 from joulebench_runner.report import view
-from joulebench_runner.report.figures import Figure, figures
+from joulebench_runner.report.figures import STAGE_COLOURS, Figure, figures
 from joulebench_runner.report.provenance import groups
 from joulebench_runner.report.questions import Questions
 from joulebench_runner.report.tables import Tables
@@ -38,6 +38,7 @@ def render(run: RunFolder, tables: Tables, questions: Questions) -> str:
         warnings=view.warnings(run),
         split=view.split(summary.energy),
         stages=view.stage_rows(summary.stages),
+        stage_colours={stage.value: colour for stage, colour in STAGE_COLOURS.items()},
         cost=list(view.flat(summary.cost)),
         power=made.get("power"),
         distributions=[made[key] for key in _DISTRIBUTIONS if key in made],

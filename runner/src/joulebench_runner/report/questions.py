@@ -16,8 +16,8 @@ from joulebench_runner.results.arrow import pc
 from joulebench_runner.results.folder import QUERIES, TURNS, RunFolder
 
 MOST_SHOWN: Final = 2000
-TEXT_BUDGET_BYTES: Final = 3_000_000
-"""Of all texts together. The page's library takes 4.8 of the 10 MB."""
+BUDGET_BYTES: Final = 4_200_000
+"""Of all questions together, so that the page, with its library of 4.8 MB and its figures, stays below 10 MB."""
 TURN_BUDGET: Final = 6000
 """Rows of calls on the page."""
 _READ_AT_MOST: Final = 20_000
@@ -32,7 +32,8 @@ _PLAIN: Final = (
 )  # fmt: skip
 _OF_TURN: Final = (
     "query_id", "attempt", "retry", "alias", "role", "started_at", "ttft_seconds", "tpot_seconds", "e2e_seconds",
-    "prompt_tokens", "output_tokens", "finish_reason", "status", "error_kind", "energy_joules", "energy_bucket",
+    "prompt_tokens", "output_tokens", "finish_reason", "status", "error_kind", "energy_joules", "energy_low_joules",
+    "energy_high_joules", "energy_bucket",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -63,12 +64,12 @@ def shown_questions(run: RunFolder, tables: Tables, *, most: int = MOST_SHOWN) -
     rank = {int(row): place for place, row in enumerate(order)}
     texts = _read_texts(run, rank)
     withheld = reason_to_withhold(run) or _marked(texts.values())
-    shown = {} if withheld else _cut(texts)
-    rows = [
-        row | {"verdict": Verdict(tables.verdict[place]).name.lower(), "texts": shown.get(place, {})}
-        for place, row in sorted(_read_plain(run, rank).items(), key=lambda item: rank[item[0]])
-    ]
+    plain = _read_plain(run, rank)
+    rows = [plain[place] | {"verdict": Verdict(tables.verdict[place]).name.lower()} for place in rank]
     _add_turns(run, rows)
+    shown = {} if withheld else _cut(texts, budget=max(BUDGET_BYTES - len(orjson.dumps(rows)), 0))
+    for place, row in zip(rank, rows, strict=True):
+        row["texts"] = shown.get(place, {})
     return Questions(rows, tables.questions - len(rows), withheld)
 
 
@@ -126,6 +127,12 @@ def spoken(messages: str | None) -> list[tuple[str, str]]:
     ]
 
 
+def prompt_of(messages: str | None) -> str:
+    """What the user asked last."""
+    asked = [text for role, text in spoken(messages) if role == "user"]
+    return asked[-1] if asked else ""
+
+
 def _content(content: Any) -> str:
     if isinstance(content, list):
         return "\n".join(_part(part) for part in content)
@@ -149,10 +156,10 @@ def _marked(texts: Iterable[Mapping[str, Any]]) -> str | None:
     return None
 
 
-def _cut(texts: Mapping[int, Mapping[str, Any]]) -> dict[int, Row]:
+def _cut(texts: Mapping[int, Mapping[str, Any]], *, budget: int) -> dict[int, Row]:
     """All texts with as much of each as fits into the budget; short ones stay whole."""
     sizes = np.array([_size(text.start) for one in texts.values() for text in _all(one)], dtype=np.int64)
-    limit = fair_limit(sizes, budget=TEXT_BUDGET_BYTES)
+    limit = fair_limit(sizes, budget=budget)
     return {
         place: {
             name: [[role, cut(text, limit)] for role, text in value] if isinstance(value, list) else cut(value, limit)

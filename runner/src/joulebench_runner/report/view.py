@@ -122,7 +122,8 @@ def _speed(summary: Summary) -> Iterator[Card]:
     note = "" if questions is None else f"{questions:.3g} questions per second"
     yield Card("Output tokens per second", NOT_KNOWN if rate is None else f"{rate:,.1f}", note)
     yield _latency("TTFT", "time to first token", summary.latency.ttft_seconds)
-    yield _latency("Whole answer", "E2E", summary.latency.e2e_seconds)
+    yield _latency("TPOT", "time per output token", summary.latency.tpot_seconds)
+    yield _latency("E2E", "the whole answer", summary.latency.e2e_seconds)
 
 
 def _latency(name: str, note: str, spread: Distribution | None) -> Card:

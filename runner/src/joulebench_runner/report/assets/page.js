@@ -18,7 +18,7 @@
 
   // Figures ---------------------------------------------------------------------------------------------------------
 
-  const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  const CONFIG = { responsive: true, displayModeBar: false };
   const plots = [...document.querySelectorAll(".plot")];
 
   function colours() {
@@ -142,7 +142,7 @@
     byId("rows").replaceChildren(...shown.map(rowOf));
     const all = rows.length === found.length ? "" : ` of ${rows.length.toLocaleString("en")} on this page`;
     byId("count").textContent = rows.length
-      ? `${found.length.toLocaleString("en")}${all}` + (shown.length < found.length ? `, the first ${shown.length} shown` : "")
+      ? `${found.length.toLocaleString("en")} ${found.length === 1 ? "question" : "questions"}${all}` + (shown.length < found.length ? `, the first ${shown.length} shown` : "")
       : "No question was asked.";
     byId("more").hidden = byId("all").hidden = shown.length >= found.length;
   }
