@@ -122,6 +122,8 @@ async def test_a_narrow_phone_needs_no_scrolling_to_the_side(page: Page, tmp_pat
     await show(page, tmp_path, texts={"response": "w" * 3000, "subject": "s" * 200})
     await page.evaluate("document.querySelectorAll('.open-button').forEach(button => button.click())")
     assert await page.evaluate("document.documentElement.scrollWidth") == 360
+    edge = "Math.max(...[...document.querySelectorAll('#head th')].map(one => one.getBoundingClientRect().right))"
+    assert abs(await page.evaluate(edge) - 345) <= 2  # the table has the columns of its head, over its whole width
     # Nothing is hidden beyond the edge either, but for tables that scroll by themselves.
     beyond = (
         "[...document.querySelectorAll('main *')].filter(one => !one.closest('.scroll, svg, .clip')"
@@ -146,6 +148,9 @@ async def test_paper_shows_figures_and_closed_rows(page: Page, tmp_path: Path) -
     assert await page.evaluate("getComputedStyle(document.querySelector('.detail')).display") == "none"
     assert await page.evaluate("getComputedStyle(document.querySelector('.controls')).display") == "none"
     assert await page.evaluate("document.querySelector('.plot svg').getBoundingClientRect().height") > 100
+    boxes = "[...document.querySelectorAll('.plot-box')].every(box => box.contains(box.querySelector('svg'))"
+    boxes += " && box.getBoundingClientRect().bottom >= box.querySelector('svg').getBoundingClientRect().bottom)"
+    assert await page.evaluate(boxes)
     assert (await page.pdf()).startswith(b"%PDF")
 
 

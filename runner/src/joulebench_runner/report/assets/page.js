@@ -170,8 +170,14 @@
     button.setAttribute("aria-expanded", String(!isOpen));
     tr.classList.toggle("open", !isOpen);
     if (isOpen) tr.nextElementSibling.remove();
-    else tr.after(make("tr", { class: "detail" }, make("td", { colspan: COLUMNS.length }, detail(row))));
+    else tr.after(make("tr", { class: "detail" }, make("td", { colspan: visibleColumns() }, detail(row))));
   }
+
+  // A narrow screen hides columns; a cell over more columns than are to be seen would make room for the rest.
+  const visibleColumns = () => [...byId("head").children].filter((cell) => cell.offsetParent !== null).length;
+  addEventListener("resize", () => {
+    for (const cell of document.querySelectorAll(".detail > td")) cell.setAttribute("colspan", visibleColumns());
+  });
 
   function detail(row) {
     const texts = row.texts;
