@@ -10,6 +10,7 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]  # it has no t
 import pytest
 from tests.synthetic_run import write_run
 
+from joulebench_api.contracts.energy import SensorKind
 from joulebench_runner.errors import BadInputError, RunnerError
 from joulebench_runner.report import report_or_warning, view, write_report
 from joulebench_runner.report.figures import bin_edges, figures
@@ -55,6 +56,22 @@ def test_the_page_says_what_was_run_and_what_it_cost(tmp_path: Path) -> None:
         "A processor",
     ):
         assert words in text, words
+
+
+@pytest.mark.parametrize(
+    ("kind", "conserved", "tone"),
+    [
+        (SensorKind.MEASURED, True, "good"),
+        (SensorKind.MODELLED, True, "warn"),
+        (SensorKind.MEASURED, False, "bad"),
+        (None, False, "warn"),
+    ],
+)
+def test_only_measured_joules_that_add_up_are_shown_as_good(
+    tmp_path: Path, kind: SensorKind | None, conserved: bool, tone: str
+) -> None:
+    energy = opened(tmp_path).summary.energy.model_copy(update={"kind": kind, "conserved": conserved})
+    assert view.tone(energy) == tone
 
 
 def test_the_parts_of_the_energy_add_up_exactly(tmp_path: Path) -> None:

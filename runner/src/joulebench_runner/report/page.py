@@ -34,6 +34,7 @@ def render(run: RunFolder, tables: Tables, questions: Questions) -> str:
         summary=summary,
         state=view.STATES[summary.state],
         cards=view.cards(summary),
+        tone=view.tone(summary.energy),
         kind_line=view.kind_line(summary),
         warnings=view.warnings(run),
         split=view.split(summary.energy),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from joulebench_api.contracts.energy import SensorKind
 from joulebench_api.contracts.summary import Distribution, Energy, StageTimes, Summary
 from joulebench_runner.results.folder import RunFolder
 from joulebench_runner.results.words import NOT_KNOWN, joules, kind_in_words, seconds
@@ -135,6 +136,13 @@ def _latency(name: str, note: str, spread: Distribution | None) -> Card:
 def kind_line(summary: Summary) -> str:
     """Whether the joules are real and whole, in a sentence."""
     return kind_in_words(summary.energy)
+
+
+def tone(energy: Energy) -> str:
+    """How that sentence is coloured: only measured joules that add up are good without more."""
+    if energy.kind is None or (energy.conserved and energy.kind is not SensorKind.MEASURED):
+        return "warn"
+    return "good" if energy.conserved else "bad"
 
 
 def split(energy: Energy) -> Split | None:
