@@ -96,6 +96,14 @@ async def test_a_question_opens_and_closes_by_keyboard(page: Page, tmp_path: Pat
     assert await page.evaluate("document.querySelector('.detail')") is None
 
 
+async def test_a_call_that_is_clicked_opens_its_question(page: Page, tmp_path: Path) -> None:
+    await show(page, tmp_path, questions=120)
+    await search(page, "nothing of the kind")
+    bar = await page.evaluate("document.querySelector('.plot').data.find(one => one.type === 'bar').customdata[0]")
+    await page.evaluate(f"document.querySelector('.plot').emit('plotly_click', {{points: [{{customdata: {bar!r}}}]}})")
+    assert await page.evaluate("document.querySelector('.detail').previousElementSibling.dataset.query") == bar
+
+
 async def test_more_questions_come_when_asked_for(page: Page, tmp_path: Path) -> None:
     await show(page, tmp_path, questions=250)
     assert await page.evaluate(ROWS) == 100
