@@ -25,6 +25,7 @@ column's description and unit in the column's metadata. All of it is made from `
 | file | what is in it |
 |---|---|
 | `summary.json` | the result in one document |
+| `report.html` | all of it on one page, for a browser; see [Reading results](../guide/reading-results.md) |
 | `provenance.json` | what the run was made of: plan, dataset revision, versions, devices and sensors, clocks, method |
 """
 

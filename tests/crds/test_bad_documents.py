@@ -53,6 +53,7 @@ BAD_FIELDS: list[tuple[list[str], str, str]] = [
     ([f"{SPEC}.engine={{}}"], f"{SPEC}.engine", "an object is not one of"),
     ([f"{SPEC}.engine=false"], f"{SPEC}.engine", "false is not one of vLLM, SGLang, Ollama, LlamaCpp or Simulator"),
     (["spec.results.artifacts=off"], "spec.results.artifacts", "'off' is not one of All, Failed or None"),
+    (["spec.results.redact=All"], "spec.results.redact", "'All' is not one of None or Texts"),
     # decimals, durations, quantities and other texts
     (["spec.generation.temperature=warm"], "spec.generation.temperature", "'warm' is not a decimal number"),
     (["spec.generation.temperature=-1"], "spec.generation.temperature", "-1 is not a decimal number"),

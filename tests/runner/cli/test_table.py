@@ -22,7 +22,8 @@ from joulebench_api.contracts.summary import (
     Throughput,
     Tokens,
 )
-from joulebench_runner.cli.table import joules, kind_in_words, print_summary, seconds
+from joulebench_runner.cli.table import print_summary
+from joulebench_runner.results.words import joules, kind_in_words, seconds
 
 
 def spread(value: float) -> Distribution:

@@ -57,6 +57,11 @@ def test_the_task_that_is_built_has_the_selected_samples_in_order(tmp_path: Path
     assert sorted(task.record_ids) == ["half", "letter-p"]
 
 
+def test_a_canary_in_the_rows_is_the_task_s(tmp_path: Path) -> None:
+    assert loaded("inspect:quiz/guarded", tmp_path).resolved(epochs=1).canary == "guid 7"
+    assert loaded("inspect:quiz/without_ids", tmp_path).resolved(epochs=1).canary is None
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "words", "remedy"),
     [

@@ -89,18 +89,21 @@ def test_a_folder_without_a_summary_is_bad_input(tmp_path: Path) -> None:
         load_summary(tmp_path)
 
 
-async def test_export_goes_from_the_journals_files_to_the_results(run: Run, tmp_path: Path, settings: Any) -> None:
+async def write_journal(run: Run, folder: Path) -> None:
     now = 0
     clock = Clock(monotonic_ns=lambda: now, realtime_ns=lambda: REALTIME_NS)
     writer = Writer(
-        tmp_path / "journal", run_id="run-1", run_name="a-run", instance_id="meter-1", clock=clock, boot="boot-1"
+        folder / "journal", run_id="run-1", run_name="a-run", instance_id="meter-1", clock=clock, boot="boot-1"
     )
-    run.begin("q1").call("q1", 2, 6, chunks=(3, 6)).finish("q1", response="zwölf")
     for kind, rows in run.rows.items():
         for row in rows:
             now = row.get("row_time_ns", row["time_ns"])
             writer.append(kind, **{name: value for name, value in row.items() if name in FIELDS[kind]})
     await writer.close()
+
+
+async def test_export_goes_from_the_journals_files_to_the_results(run: Run, tmp_path: Path, settings: Any) -> None:
+    await write_journal(run.begin("q1").call("q1", 2, 6, chunks=(3, 6)).finish("q1", response="zwölf"), tmp_path)
 
     summary = export(settings(run_dir=tmp_path), outcome="completed", message=None)
 
@@ -108,6 +111,19 @@ async def test_export_goes_from_the_journals_files_to_the_results(run: Run, tmp_
     assert summary.energy.queries_joules == 400.0
     assert load_summary(tmp_path) == summary
     assert pq.read_table(tmp_path / "queries.parquet")["response"].to_pylist() == ["zwölf"]
+    assert "zwölf" in (tmp_path / "report.html").read_text()
+    assert summary.warnings == []
+
+
+async def test_a_report_that_fails_costs_no_results_and_is_a_warning(run: Run, tmp_path: Path, settings: Any) -> None:
+    await write_journal(run.begin("q1").call("q1", 2, 6, chunks=(3, 6)).finish("q1"), tmp_path)
+    (tmp_path / "report.html").mkdir()  # so that no file can take its place
+
+    summary = export(settings(run_dir=tmp_path), outcome="completed", message=None)
+
+    assert summary.counts.asked == 1
+    assert ["report.html could not be written" in warning for warning in summary.warnings] == [True]
+    assert load_summary(tmp_path) == summary
 
 
 def test_results_are_built_without_the_evaluation_libraries() -> None:

@@ -45,6 +45,10 @@ class ResolvedTask(Message):
     """Hash of the ordered record ids."""
     scored: bool = True
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    gated: bool = False
+    """Its questions and answers are not to be published."""
+    canary: str | None = None
+    """The string by which its authors ask that it be kept out of training data; its texts are not to be published."""
 
 
 class Plan(Message):

@@ -29,9 +29,18 @@ class Artifacts(StrEnum):
     NONE = "None"
 
 
+class Redact(StrEnum):
+    """What is kept out of the files that are made to be shown to others."""
+
+    NONE = "None"
+    TEXTS = "Texts"
+
+
 class Results(ApiModel):
     """What is kept of a run."""
 
     store: Store | None = None
     exports: Annotated[tuple[Export, ...], ListSet(), Field(max_length=6)] | None = None
     artifacts: Artifacts = Artifacts.ALL
+    redact: Redact = Redact.NONE
+    """Texts: `report.html` shows no question, answer or reference; the Parquet files keep them."""

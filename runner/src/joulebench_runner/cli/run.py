@@ -29,9 +29,10 @@ Examples:
 
 \b
 What a run leaves in its folder:
-  summary.json       the figures, versioned          queries.parquet   one row a question
-  provenance.json    what made them                  turns.parquet     one row a model call
-  energy.parquet     the raw counter ticks           logs/*.eval       open with `inspect view`
+  report.html        the page that shows it all      queries.parquet   one row a question
+  summary.json       the figures, versioned          turns.parquet     one row a model call
+  provenance.json    what made them                  energy.parquet    the raw counter ticks
+  logs/*.eval        open with `inspect view`
 
 \b
 Secrets are taken from the environment: a reference {name: openai, key: api-key} reads OPENAI_API_KEY.

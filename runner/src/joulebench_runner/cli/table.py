@@ -7,16 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from joulebench_api.contracts.energy import SensorKind
 from joulebench_api.contracts.summary import Accuracy, Distribution, Energy, Summary
-
-NOT_KNOWN = "not known"
-
-_KIND_WORDS = {
-    SensorKind.MEASURED: "measured by a hardware counter",
-    SensorKind.MODELLED: "modelled from CPU time with stated coefficients, not measured",
-    SensorKind.SIMULATED: "simulated; no hardware was involved",
-}
+from joulebench_runner.report import REPORT
+from joulebench_runner.results.words import NOT_KNOWN, joules, kind_in_words, seconds
 
 
 def print_summary(summary: Summary, *, folder: Path, console: Console | None = None) -> None:
@@ -27,6 +20,8 @@ def print_summary(summary: Summary, *, folder: Path, console: Console | None = N
         shown.print(Text(line))
     # A path that is broken over lines cannot be copied.
     shown.print(Text(f"results: {folder}"), soft_wrap=True)
+    if (folder / REPORT).exists():
+        shown.print(Text(f"report: {folder / REPORT}"), soft_wrap=True)
     if summary.stored is not None and summary.stored.problem is None:
         shown.print(Text(f"copy: {summary.stored.url}"), soft_wrap=True)
 
@@ -43,14 +38,6 @@ def _table(summary: Summary) -> Table:
 def _title(summary: Summary) -> str:
     # A run that failed before it had loaded its task has none.
     return summary.model.name if summary.task is None else f"{summary.model.name} on {summary.task.name}"
-
-
-def kind_in_words(energy: Energy) -> str:
-    """Where the joules come from, in a sentence."""
-    if energy.kind is None:
-        return f"No joules: {energy.problem or 'nothing was measured'}."
-    kept = "every joule is accounted for" if energy.conserved else "the joules DO NOT add up; do not use them"
-    return f"Joules are {_KIND_WORDS[energy.kind]} ({energy.sensor}); split by {energy.method}; {kept}."
 
 
 def _rows(summary: Summary) -> Iterator[tuple[str, str]]:
@@ -127,26 +114,3 @@ def _seconds(spread: Distribution | None) -> str:
     if spread is None:
         return NOT_KNOWN
     return f"{seconds(spread.median)} median, {seconds(spread.p95)} p95"
-
-
-def joules(value: float) -> str:
-    """Joules with three significant digits and a fitting prefix, such as `7.41 J`, `310 mJ` or `1.20 kJ`."""
-    return _with_prefix(value, "J", {1e6: "M", 1e3: "k", 1.0: "", 1e-3: "m"})
-
-
-def seconds(value: float) -> str:
-    """Seconds with three significant digits, such as `1.25 s` or `38.2 ms`."""
-    return _with_prefix(value, "s", {1.0: "", 1e-3: "m"})
-
-
-def _with_prefix(value: float, unit: str, prefixes: dict[float, str]) -> str:
-    for size, prefix in prefixes.items():
-        if abs(value) >= size:
-            return f"{_three_digits(value / size)} {prefix}{unit}"
-    size, prefix = list(prefixes.items())[-1]
-    return f"{_three_digits(value / size)} {prefix}{unit}"
-
-
-def _three_digits(value: float) -> str:
-    decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
-    return f"{value:.{decimals}f}"

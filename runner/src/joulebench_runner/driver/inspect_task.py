@@ -45,6 +45,7 @@ def load_inspect(name: InspectTask, settings: DriverSettings) -> LoadedTask:
             characters=int(median(len(_text(sample)) for sample in samples)),
             seed=settings.seed,
         ),
+        canary=_canary(samples),
         build=lambda: task_with(task, dataset=chosen),
     )
 
@@ -116,6 +117,12 @@ def _made(factory: Callable[..., Task], name: InspectTask, settings: TaskSetting
             f"task.name: {name.name} could not be made: {type(error).__name__}: {error}",
             remedy="If its data set is not in the cache, load the task once where there is a network.",
         ) from error
+
+
+def _canary(samples: list[Sample]) -> str | None:
+    """The canary string that a data set carries in its rows."""
+    found = (value for sample in samples for key, value in (sample.metadata or {}).items() if "canary" in key.lower())
+    return next((value for value in found if isinstance(value, str) and value), None)
 
 
 def _samples(task: Task, name: InspectTask) -> list[Sample]:

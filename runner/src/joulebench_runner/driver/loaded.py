@@ -26,6 +26,8 @@ class LoadedTask:
     options: GenerationSettings
     """Generation options of task and run."""
     warmup_prompts: tuple[str, ...]
+    gated: bool = False
+    canary: str | None = None
     build: "Callable[[], Task]"
     """Makes the inspect-ai task; each sample's id is the record id."""
 
@@ -39,4 +41,6 @@ class LoadedTask:
             sha256=order_hash(self.record_ids),
             scored=self.scored,
             parameters=dict(self.parameters),
+            gated=self.gated,
+            canary=self.canary,
         )

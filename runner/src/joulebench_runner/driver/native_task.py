@@ -45,6 +45,8 @@ async def load_native(entry: TaskEntry, settings: DriverSettings, *, probe: Prob
         parameters=dataset.parameters,
         options=merged(settings.generation, task=task_options),
         warmup_prompts=dataset.warmup_prompts,
+        gated=entry.gated,
+        canary=entry.canary,
         build=lambda: _task(entry, dataset, [records[record_id] for record_id in selected]),
     )
 

@@ -1,9 +1,10 @@
 """A run's results: built from its journal alone, written as `summary.json`, `provenance.json` and Parquet files."""
 
+import contextlib
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
@@ -11,6 +12,9 @@ from joulebench_api.contracts.meter import Stage
 from joulebench_api.contracts.summary import Summary
 from joulebench_runner.config import MeterSettings
 from joulebench_runner.errors import BadInputError
+
+if TYPE_CHECKING:
+    from joulebench_runner.results.build import Results
 
 # Building results needs numpy and pyarrow, which take longer to import than `joulebench --help` may take. So that is
 # imported where it is used.
@@ -37,7 +41,22 @@ def export(settings: MeterSettings, *, outcome: Outcome, message: str | None, re
     # The journal cannot hold the end of a stage that begins when it is closed.
     results = replace(results, summary=_with_export_time(results.summary, time.monotonic() - began))
     write(results, settings.run_dir)
-    return results.summary
+    return _with_report(results, settings.run_dir).summary
+
+
+def _with_report(results: "Results", folder: Path) -> "Results":
+    """Write the page that shows the results. They stay as they are without it; then the summary says why."""
+    from joulebench_runner.report import report_or_warning  # noqa: PLC0415 - see above
+    from joulebench_runner.results.write import write_summary  # noqa: PLC0415 - see above
+
+    warning = report_or_warning(folder)
+    if warning is None:
+        return results
+    warned = results.summary.model_copy(update={"warnings": [*results.summary.warnings, warning]})
+    # On a full disk the summary as it was stays; the warning is still told at the end of the run.
+    with contextlib.suppress(OSError):
+        write_summary(warned, folder)
+    return replace(results, summary=warned)
 
 
 def _with_export_time(summary: Summary, seconds: float) -> Summary:

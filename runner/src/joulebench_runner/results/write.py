@@ -19,8 +19,8 @@ def write(results: Results, folder: Path) -> None:
     """Write all files; `summary.json` last, so that whoever sees it sees all. RunnerError where the folder refuses."""
     try:
         for name, table in results.tables.items():
-            _replace(folder / name, lambda path, table=table: pq.write_table(table, path, compression="zstd"))  # type: ignore[misc]
-        _replace(folder / PROVENANCE, lambda path: _write_text(path, json.dumps(results.provenance, indent=2)))
+            replace_file(folder / name, lambda path, table=table: pq.write_table(table, path, compression="zstd"))  # type: ignore[misc]
+        replace_file(folder / PROVENANCE, lambda path: _write_text(path, json.dumps(results.provenance, indent=2)))
     except OSError as error:
         raise _write_error(folder, error) from error
     write_summary(results.summary, folder)
@@ -29,7 +29,7 @@ def write(results: Results, folder: Path) -> None:
 def write_summary(summary: Summary, folder: Path) -> None:
     """Write `summary.json` alone. RunnerError where the folder refuses."""
     try:
-        _replace(folder / SUMMARY, lambda path: _write_text(path, summary.model_dump_json(indent=2)))
+        replace_file(folder / SUMMARY, lambda path: _write_text(path, summary.model_dump_json(indent=2)))
     except OSError as error:
         raise _write_error(folder, error) from error
 
@@ -45,8 +45,8 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text + "\n")
 
 
-def _replace(path: Path, write_to: Callable[[Path], None]) -> None:
-    """Write beside the file, flush to disk, then take its place."""
+def replace_file(path: Path, write_to: Callable[[Path], object]) -> None:
+    """Write beside the file, flush to disk, then take its place. OSError."""
     new = path.with_name(f".{path.name}.new")
     try:
         write_to(new)

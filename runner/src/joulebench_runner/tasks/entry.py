@@ -63,6 +63,10 @@ class TaskEntry:
     """Whether the loader draws the records by the seed, in the order in which they are asked."""
     needs_server: bool = False
     """Whether loading asks the served model."""
+    gated: bool = False
+    """Whether its owners let nobody publish its questions and answers."""
+    canary: str | None = None
+    """The string by which its authors ask that it be kept out of training data; its texts are not published."""
     generation: Mapping[str, JsonValue] = field(default_factory=dict)
     """The task's own generation options (fields of GenerationSettings); the run's go before."""
 

@@ -73,6 +73,13 @@ def without_ids() -> Task:
 
 
 @task
+def guarded() -> Task:
+    """A task whose authors ask that it be kept out of training data."""
+    samples = [Sample(id="open", input="one"), Sample(id="guarded", input="two", metadata={"canary_string": "guid 7"})]
+    return Task(dataset=samples, solver=generate())
+
+
+@task
 def empty_cache() -> Task:
     """A task whose data set is not there."""
     raise FileNotFoundError("no such data set in the cache")

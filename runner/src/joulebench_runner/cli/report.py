@@ -1,0 +1,51 @@
+"""`joulebench report`: the page of a run, made again from its result files."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+_EPILOG = """
+\b
+Examples:
+  joulebench report runs/demo                    writes runs/demo/report.html
+  joulebench report runs/demo --open             and shows it
+  joulebench report runs/demo --out /tmp/demo.html
+"""
+
+
+@click.command(epilog=_EPILOG, short_help="Write a run's report page again.")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.  [default: DIR/report.html]"
+)
+@click.option("--open", "open_it", is_flag=True, help="Show it in the browser.")
+@click.option("--partial", is_flag=True, help="Report on what there is of an incomplete folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON and nothing else.")
+def report(folder: Path, *, out: Path | None, open_it: bool, partial: bool, as_json: bool) -> None:
+    """Write the report of the run in DIR: one page that shows everything, needs no network and can be sent to others.
+
+    Every run writes it at its end. Nothing is asked or computed again: it shows the result files as they are.
+    """
+    from joulebench_runner.report import write_report  # noqa: PLC0415 - keeps --help fast
+    from joulebench_runner.results.folder import open_run  # noqa: PLC0415
+
+    run = open_run(folder, partial=partial)
+    written = write_report(run, to=out)
+    for problem in run.problems:
+        click.secho(f"note: {problem}", fg="yellow", err=True)
+    if as_json:
+        click.echo(json.dumps(asdict(written) | {"path": str(written.path), "problems": list(run.problems)}))
+    else:
+        click.echo(f"{written.path}  ({written.size_bytes / 1e6:.1f} MB, {_shown(written.shown, written.questions)})")
+        if written.withheld:
+            click.echo(f"texts are left out: {written.withheld}")
+    if open_it:
+        click.launch(written.path.absolute().as_uri())
+
+
+def _shown(shown: int, questions: int) -> str:
+    return (
+        f"{questions:,} questions" if shown == questions else f"{shown:,} of {questions:,} questions, wrong ones first"
+    )

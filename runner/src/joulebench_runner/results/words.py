@@ -1,0 +1,43 @@
+"""Figures in words, the same in the terminal and in the report."""
+
+from joulebench_api.contracts.energy import SensorKind
+from joulebench_api.contracts.summary import Energy
+
+NOT_KNOWN = "not known"
+
+_KIND_WORDS = {
+    SensorKind.MEASURED: "measured by a hardware counter",
+    SensorKind.MODELLED: "modelled from CPU time with stated coefficients, not measured",
+    SensorKind.SIMULATED: "simulated; no hardware was involved",
+}
+
+
+def kind_in_words(energy: Energy) -> str:
+    """Where the joules come from, in a sentence."""
+    if energy.kind is None:
+        return f"No joules: {energy.problem or 'nothing was measured'}."
+    kept = "every joule is accounted for" if energy.conserved else "the joules DO NOT add up; do not use them"
+    return f"Joules are {_KIND_WORDS[energy.kind]} ({energy.sensor}); split by {energy.method}; {kept}."
+
+
+def joules(value: float) -> str:
+    """Joules with three significant digits and a fitting prefix, such as `7.41 J`, `310 mJ` or `1.20 kJ`."""
+    return _with_prefix(value, "J", {1e6: "M", 1e3: "k", 1.0: "", 1e-3: "m"})
+
+
+def seconds(value: float) -> str:
+    """Seconds with three significant digits, such as `1.25 s` or `38.2 ms`."""
+    return _with_prefix(value, "s", {1.0: "", 1e-3: "m"})
+
+
+def _with_prefix(value: float, unit: str, prefixes: dict[float, str]) -> str:
+    for size, prefix in prefixes.items():
+        if abs(value) >= size:
+            return f"{_three_digits(value / size)} {prefix}{unit}"
+    size, prefix = list(prefixes.items())[-1]
+    return f"{_three_digits(value / size)} {prefix}{unit}"
+
+
+def _three_digits(value: float) -> str:
+    decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:.{decimals}f}"
