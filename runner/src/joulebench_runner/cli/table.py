@@ -1,6 +1,7 @@
 """The table at the end of a run: what a correct answer cost, in figures that say how they were made."""
 
 from collections.abc import Iterator
+from decimal import Context, Decimal
 from pathlib import Path
 
 from rich.console import Console
@@ -8,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from joulebench_api.contracts.energy import SensorKind
-from joulebench_api.contracts.summary import Accuracy, Distribution, Energy, Summary
+from joulebench_api.contracts.summary import Accuracy, Cost, CostFigure, Distribution, Energy, Summary
 
 NOT_KNOWN = "not known"
 
@@ -60,6 +61,7 @@ def _rows(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.accuracy is not None:
         yield "energy per correct answer", _per_correct(energy, counts.correct)
     yield "energy in all", _where(energy)
+    yield from _costs(summary.cost)
     yield "output tokens", _tokens(summary)
     yield "TTFT", _seconds(latency.ttft_seconds)
     yield "TPOT", _seconds(latency.tpot_seconds)
@@ -110,6 +112,36 @@ def _where(energy: Energy) -> str:
     }
     shown = ", ".join(f"{joules(value)} {name}" for name, value in parts.items() if value)
     return f"{joules(energy.total_joules)} = {shown}"
+
+
+def _costs(cost: Cost) -> Iterator[tuple[str, str]]:
+    """What has a price; nothing where no prices were given."""
+    named = {
+        "electricity": (cost.electricity, cost.prices.electricity_per_kwh, _money(cost)),
+        "accelerators": (cost.accelerators, cost.prices.accelerator_per_hour, _money(cost)),
+        "tokens at API price": (cost.tokens, cost.prices.tokens or None, _money(cost)),
+        "carbon": (cost.carbon_grams, cost.prices.carbon_grams_per_kwh, "g CO2e"),
+    }
+    for name, (figure, price, unit) in named.items():
+        if price is not None:
+            yield name, _cost(figure, unit)
+
+
+def _money(cost: Cost) -> str:
+    return cost.prices.currency or "(no currency given)"
+
+
+def _cost(figure: CostFigure, unit: str) -> str:
+    if figure.total is None:
+        return f"{NOT_KNOWN}: {figure.problem}"
+    each = {"question": figure.per_query, "correct answer": figure.per_correct}
+    shown = ", ".join(f"{_digits(value)} per {name}" for name, value in each.items() if value is not None)
+    return f"{_digits(figure.total)} {unit}" + (f"  ({shown})" if shown else "")
+
+
+def _digits(value: Decimal) -> str:
+    """Three significant digits, without an exponent."""
+    return format(Context(prec=3).plus(value), "f")
 
 
 def _tokens(summary: Summary) -> str:

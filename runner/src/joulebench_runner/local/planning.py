@@ -16,7 +16,7 @@ from joulebench_runner.local.folder import DRIVER_SETTINGS, METER_SETTINGS, SETT
 from joulebench_runner.local.plan import Command, LocalOptions, LocalPlan
 from joulebench_runner.local.provenance import describe_run, ulid
 from joulebench_runner.local.serving import Serving, servings
-from joulebench_runner.local.settings import driver_settings, energy_settings
+from joulebench_runner.local.settings import driver_settings, energy_settings, pricing_settings
 from joulebench_runner.tasks.registry import find as find_task
 
 
@@ -70,6 +70,7 @@ def _meter_settings(
         # The server is stopped before the results are written, so that its shutdown is in them.
         finalise_on="request",
         engine=served[0].engine,
+        pricing=pricing_settings(spec),
         model_files={one.upstream.alias: one.model_file for one in served if one.model_file is not None},
     )
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from joulebench_api.contracts.energy import Domain
+from joulebench_api.contracts.identity import JUDGE_ALIAS, MODEL_ALIAS
+from joulebench_api.contracts.summary import Prices, TokenPrices
 from joulebench_api.secrets import environment_name
 from joulebench_api.v1alpha1 import BenchmarkRunSpec
 from joulebench_api.v1alpha1.texts import Percent
@@ -35,6 +37,20 @@ def energy_settings(spec: BenchmarkRunSpec, model: Serving, *, exporter: str) ->
         method=_resolved(energy.attribution),
         min_coverage_percent=_resolved(energy.min_coverage_percent),
         problem=problem,
+    )
+
+
+def pricing_settings(spec: BenchmarkRunSpec) -> Prices:
+    """What the run costs: `spec.cost`, and the token prices of the servers that others run."""
+    sources = {MODEL_ALIAS: spec.server} | ({JUDGE_ALIAS: spec.judge.server} if spec.judge is not None else {})
+    external = {alias: source.external for alias, source in sources.items() if source.external is not None}
+    return Prices(
+        **spec.cost.model_dump(by_alias=False, mode="python"),
+        tokens={
+            alias: TokenPrices(**found.token_prices.model_dump(by_alias=False, mode="python"))
+            for alias, found in external.items()
+            if found.token_prices is not None
+        },
     )
 
 
