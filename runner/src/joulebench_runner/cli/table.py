@@ -30,6 +30,32 @@ def print_summary(summary: Summary, *, folder: Path, console: Console | None = N
     shown.print(Text(f"results: {folder}"), soft_wrap=True)
 
 
+def print_comparison(before: Summary, after: Summary, *, console: Console | None = None) -> None:
+    """Say which of the chief figures became others when the results were made anew."""
+    pairs = {
+        "accuracy": (_percent(before.accuracy), _percent(after.accuracy)),
+        "energy per correct answer": (_in_joules(before), _in_joules(after)),
+        "electricity": (_total(before.cost.electricity), _total(after.cost.electricity)),
+        "tokens at API price": (_total(before.cost.tokens), _total(after.cost.tokens)),
+        "carbon": (_total(before.cost.carbon_grams), _total(after.cost.carbon_grams)),
+    }
+    shown = [f"{name} {old} -> {new}" for name, (old, new) in pairs.items() if old != new]
+    (console or Console()).print(Text("before -> now: " + (", ".join(shown) or "all the same")))
+
+
+def _percent(accuracy: Accuracy | None) -> str:
+    return NOT_KNOWN if accuracy is None else f"{accuracy.value:.1%}"
+
+
+def _in_joules(summary: Summary) -> str:
+    value = summary.energy.per_correct_joules
+    return NOT_KNOWN if value is None else joules(value)
+
+
+def _total(figure: CostFigure) -> str:
+    return NOT_KNOWN if figure.total is None else _digits(figure.total)
+
+
 def _table(summary: Summary) -> Table:
     table = Table(title=_title(summary), title_justify="left", show_header=False)
     table.add_column(style="bold")

@@ -53,6 +53,8 @@ class TaskEntry:
     scored: bool
     load: Loader
     grade: Grader | None
+    grade_reads: tuple[str, ...] = ()
+    """Fields of a record's metadata without which `grade` cannot read an answer."""
     hub: HubSource | None = None
     columns: tuple[str, ...] = ()
     """Fields of the source's rows that the loader reads."""

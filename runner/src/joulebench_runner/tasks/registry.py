@@ -26,6 +26,7 @@ _ENTRIES: Final = (
         scored=True,
         load=everyday.load,
         grade=everyday.grade,
+        grade_reads=("form",),
         parameters=(
             Parameter(
                 name="level",
