@@ -120,6 +120,8 @@ class TaskSettings(Settings):
     few_shot: int | None = None
     data_root: Path | None = None
     """Folder with one folder a task; looked into before the hub."""
+    offline: bool = False
+    """Never ask the hub: what `data_root` lacks is an error (`task.source.claim`)."""
     hub_revision: str | None = None
     hub_token_variable: str | None = None
     hub_endpoint: str | None = None

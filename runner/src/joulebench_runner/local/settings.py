@@ -9,8 +9,10 @@ from joulebench_api.contracts.identity import JUDGE_ALIAS, MODEL_ALIAS
 from joulebench_api.contracts.summary import Prices, TokenPrices
 from joulebench_api.secrets import environment_name
 from joulebench_api.v1alpha1 import BenchmarkRunSpec
+from joulebench_api.v1alpha1.task import Task
 from joulebench_api.v1alpha1.texts import Percent
 from joulebench_runner.config import DriverSettings, EnergySettings, GenerationSettings, MeterSettings, TaskSettings
+from joulebench_runner.errors import BadInputError
 from joulebench_runner.local.serving import Serving
 
 _Value = TypeVar("_Value")
@@ -78,6 +80,7 @@ def driver_settings(spec: BenchmarkRunSpec, meter: MeterSettings, *, data: Path 
 
 def _task_settings(spec: BenchmarkRunSpec, *, data: Path | None) -> TaskSettings:
     task = spec.task
+    _check_source(task, data=data)
     hub = task.source.hub if task.source is not None else None
     token = hub.token_secret_ref if hub is not None else None
     return TaskSettings(
@@ -89,10 +92,29 @@ def _task_settings(spec: BenchmarkRunSpec, *, data: Path | None) -> TaskSettings
         split=task.split,
         few_shot=task.few_shot,
         data_root=None if data is None else data.absolute(),
+        offline=task.source is not None and task.source.claim is not None,
         hub_revision=None if hub is None else hub.revision,
         hub_endpoint=None if hub is None or hub.endpoint is None else str(hub.endpoint),
         hub_token_variable=None if token is None else environment_name(token),
     )
+
+
+def _check_source(task: Task, *, data: Path | None) -> None:
+    """On this machine a folder (`--data`) plays the part of a claim; the other stores are a cluster's."""
+    source = task.source
+    if source is None or source.hub is not None:
+        return
+    if source.claim is None:
+        kind = "objectStore" if source.object_store is not None else "configMap"
+        raise BadInputError(
+            f"spec.task.source.{kind}: not available on a local run",
+            remedy="copy the data, and name them by --data DIR",
+        )
+    if data is None:
+        raise BadInputError(
+            "spec.task.source.claim: there are no claims on a local run",
+            remedy=f"name the folder by --data DIR; joulebench fetch {task.name} --to DIR fills one",
+        )
 
 
 def _generation_settings(spec: BenchmarkRunSpec) -> GenerationSettings:
