@@ -116,9 +116,9 @@ def _commit(task: str, source: HubSource, settings: TaskSettings) -> str:
     if settings.hub_endpoint is not None:
         os.environ["HF_ENDPOINT"] = settings.hub_endpoint
     from huggingface_hub import HfApi, constants  # noqa: PLC0415 - seconds
-    from huggingface_hub.errors import (  # noqa: PLC0415 - see above
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]  # noqa: PLC0415 - see above
         GatedRepoError,
-        HTTPError,  # type: ignore[attr-defined]  # of the library that this version of the hub's client is made with
+        HTTPError,  # of the library that this version of the hub's client is made with
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
