@@ -1,5 +1,7 @@
-"""Summing up a run of 1,000,000 questions: the journal's tables in memory to all results. In a process of its own, whose
-peak memory, tables included, is the figure."""
+"""Summing up a run of 1,000,000 questions: from the journal's tables in memory to all results.
+
+In a process of its own, whose peak memory, tables included, is the figure.
+"""
 
 import json
 import resource
@@ -57,7 +59,7 @@ def _task(queries: int) -> dict[str, Any]:
     return {"name": "gsm8k", "revision": "r", "records": queries, "sha256": "0"}
 
 
-def _same(value: str | int, count: int) -> Any:
+def _same(value: Any, count: int) -> Any:
     return pa.repeat(pa.scalar(value), count)
 
 
@@ -80,7 +82,7 @@ def _calls(ids: Any, send: Any, end: Any, rng: np.random.Generator) -> dict[str,
         "alias": "model", "role": "model", "stage": "run", "endpoint": "chat/completions", "model": "m", "attempt": 0,
         "server_url": "http://s/v1", "retry": 0, "status": 200, "finish_reason": "stop", "cached_prompt_tokens": 0,
     }  # fmt: skip
-    offsets = pa.array(np.arange(count + 1, dtype=np.int32) * CHUNKS)
+    offsets: Any = pa.array(np.arange(count + 1, dtype=np.int32) * CHUNKS)
     return {
         "call_id": ids, "query_id": ids, "intended_ns": send, "send_ns": send, "end_ns": end, "headers_ns": send,
         "first_chunk_ns": chunks[:, 0], "first_content_ns": chunks[:, 0], "last_content_ns": chunks[:, -1],
@@ -116,7 +118,7 @@ def _table(kind: Kind, time_ns: Any, columns: dict[str, Any]) -> pa.Table:
     return pa.table(arrays)
 
 
-def _array(values: Any, type_: pa.DataType, count: int) -> Any:
+def _array(values: Any, type_: Any, count: int) -> Any:
     if values is None:
         return pa.nulls(count, type_)
     return values.cast(type_) if isinstance(values, pa.Array) else pa.array(values, type_)
@@ -147,10 +149,8 @@ def main() -> None:
     command = [sys.executable, "-c", f"from tests.bench import summary; print(*summary.measure({QUERIES}).values())"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
     seconds, cpu_seconds, gib = map(float, done.stdout.split())
-    print(f"summary of {QUERIES:,} questions")
-    print(
-        f"  time         {seconds:6.2f} s    {seconds / BAR_SECONDS:5.2f} of the bar ({BAR_SECONDS:g} s); {cpu_seconds:.2f} s of the processor"
-    )
+    print(f"summary of {QUERIES:,} questions ({cpu_seconds:.2f} s of the processor)")
+    print(f"  time         {seconds:6.2f} s    {seconds / BAR_SECONDS:5.2f} of the bar ({BAR_SECONDS:g} s)")
     print(f"  peak memory  {gib:6.2f} GiB  {gib / BAR_GIB:5.2f} of the bar ({BAR_GIB:g} GiB)")
 
 

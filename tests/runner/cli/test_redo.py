@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.runner.results.recorded import record
 
 from joulebench_api.contracts.energy import Domain
 from joulebench_runner.cli import redo
 from joulebench_runner.config import EnergySettings, MeterSettings, Upstream
 from joulebench_runner.errors import BadInputError
 from joulebench_runner.journal.schema import Kind
-from tests.runner.results.recorded import record
 
 SECOND = 10**9
 
