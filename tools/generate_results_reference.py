@@ -7,6 +7,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Iterator
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
@@ -111,6 +112,8 @@ def _type_name(annotation: Any) -> str:
             name = " or ".join(f"`{value}`" for value in parts)
         case list_type if list_type is list:
             name = f"list of {_type_name(parts[0])}"
+        case annotated if annotated is typing.Annotated:
+            name = _type_name(parts[0])
         case dict_type if dict_type is dict:
             name = "object"
         case _:
@@ -123,5 +126,12 @@ def _plain_type_name(annotation: Any) -> str:
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return " or ".join(f"`{member.value}`" for member in annotation)
-    names = {str: "text", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+    names = {
+        str: "text",
+        int: "integer",
+        float: "number",
+        bool: "boolean",
+        Decimal: "decimal (text)",
+        type(None): "null",
+    }
     return names.get(annotation, getattr(annotation, "__name__", "value"))

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from joulebench_api.contracts.energy import Domain, Method
+from joulebench_api.contracts.summary import Prices
 
 
 class Settings(BaseModel):
@@ -106,7 +107,7 @@ class MeterSettings(Settings):
     """Model files on this machine, by alias. They are hashed at the end: it takes seconds for large ones."""
     provenance: dict[str, JsonValue] = Field(default_factory=dict)
     """What whoever planned the run knows about it: spec, server's command line, versions, machine."""
-    pricing: dict[str, JsonValue] = Field(default_factory=dict)
+    pricing: Prices = Field(default_factory=Prices)
 
 
 class GenerationSettings(Settings):
@@ -137,6 +138,8 @@ class TaskSettings(Settings):
     few_shot: int | None = None
     data_root: Path | None = None
     """Folder with one folder a task; looked into before the hub."""
+    offline: bool = False
+    """Never ask the hub: what `data_root` lacks is an error (`task.source.claim`)."""
     hub_revision: str | None = None
     hub_token_variable: str | None = None
     hub_endpoint: str | None = None

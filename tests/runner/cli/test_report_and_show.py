@@ -7,8 +7,10 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.synthetic_run import write_run
 
+from joulebench_api.contracts.summary import CostBasis, Prices
 from joulebench_runner.cli.main import cli
 from joulebench_runner.errors import BadInputError
+from joulebench_runner.results.cost import cost
 
 ID = "0000000000000007"
 
@@ -35,6 +37,24 @@ def test_report_writes_the_page_and_says_where(folder: Path, tmp_path: Path) -> 
     document = json.loads(call("report", folder, "--out", other, "--json").stdout)
     assert (document["path"], document["questions"], document["shown"]) == (str(other), 60, 60)
     assert document["size_bytes"] == other.stat().st_size
+
+
+def test_report_shows_what_the_run_costs_at_other_prices(tmp_path: Path) -> None:
+    basis = CostBasis(
+        energy_mj=7_200_000_000, energy_problem=None, accelerators=0, accelerator_ns=None, queries=60, correct=40
+    )
+    folder = write_run(tmp_path / "priced", questions=60, cost=cost(basis, Prices()))
+    assert call("report", folder).exit_code == 0
+    assert "electricity" not in own_part(folder / "report.html")
+
+    call("report", folder, "--cost", "electricityPerKWh=0.5", "--cost", "currency=EUR")
+
+    assert "1 EUR  (0.0167 per question, 0.025 per correct answer)" in own_part(folder / "report.html")
+
+
+def own_part(page: Path) -> str:
+    """The page's own words, without its data and library."""
+    return page.read_text().split("<script")[0]
 
 
 def test_report_says_when_texts_are_left_out(tmp_path: Path) -> None:

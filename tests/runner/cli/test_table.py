@@ -1,6 +1,7 @@
 """The table at the end of a run."""
 
 import io
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,18 +12,21 @@ from joulebench_api.contracts.meter import ResolvedTask
 from joulebench_api.contracts.summary import (
     Accuracy,
     Client,
+    CostBasis,
     Counts,
     Distribution,
     Efficiency,
     Energy,
     Latency,
     Model,
+    Prices,
     Stored,
     Summary,
     Throughput,
     Tokens,
 )
 from joulebench_runner.cli.table import print_summary
+from joulebench_runner.results.cost import cost
 from joulebench_runner.results.words import joules, kind_in_words, seconds
 
 
@@ -159,3 +163,22 @@ def test_joules_have_three_digits_and_a_fitting_prefix(value: float, text: str) 
 @pytest.mark.parametrize(("value", "text"), [(1.254, "1.25 s"), (0.0382, "38.2 ms"), (120.0, "120 s")])
 def test_seconds_likewise(value: float, text: str) -> None:
     assert seconds(value) == text
+
+
+def test_costs_are_shown_once_prices_are_given() -> None:
+    assert "electricity" not in printed(summary())
+    prices = Prices(currency="CHF", electricity_per_kwh=Decimal("0.27"), carbon_grams_per_kwh=Decimal(40))
+    basis = CostBasis(
+        energy_mj=36_000, energy_problem=None, accelerators=0, accelerator_ns=None, queries=4, correct=2, tokens={}
+    )
+    text = printed(summary(cost=cost(basis, prices)))
+    assert "0.0000027 CHF  (0.000000675 per question, 0.00000135 per correct answer)" in text
+    assert "0.0004 g CO2e" in text
+
+
+def test_a_cost_that_is_not_known_says_why() -> None:
+    basis = CostBasis(
+        energy_mj=None, energy_problem="off", accelerators=0, accelerator_ns=None, queries=4, correct=2, tokens={}
+    )
+    text = printed(summary(cost=cost(basis, Prices(electricity_per_kwh=Decimal(1)))))
+    assert "not known: the energy is not known: off" in text

@@ -15,7 +15,7 @@ from joulebench_api.contracts.identity import query_id
 from joulebench_api.contracts.meter import DriverDone
 from joulebench_runner.config import GenerationSettings, TaskSettings
 from joulebench_runner.errors import ExitCode
-from joulebench_runner.tasks.data import file_revision
+from joulebench_runner.tasks.manifest import file_revision
 from joulebench_runner.tasks.records import content_id
 from joulebench_runner.tasks.selection import select
 

@@ -131,5 +131,5 @@ def test_the_hub_is_read_through_datasets_and_absence_says_how_to_fetch(tmp_path
     assert rows == ROWS
     assert revision == "0123abc"
     assert "/nowhere/gsm8k/test.jsonl does not exist" in message
-    assert "load_dataset('openai/gsm8k', 'main', split='test', revision='0123abc')" in remedy
-    assert "DIR/gsm8k/test.jsonl" in remedy
+    assert "joulebench fetch gsm8k --split test --to DIR" in remedy
+    assert "gsm8k/test.jsonl" in remedy

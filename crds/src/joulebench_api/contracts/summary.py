@@ -3,9 +3,10 @@
 Units are in the names. Definitions (accuracy, IPJ, TTFT, ...) stand with the fields.
 """
 
-from typing import Literal
+import decimal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
 
 from joulebench_api.contracts import SCHEMA_VERSION
 from joulebench_api.contracts.energy import Method, SensorKind
@@ -160,6 +161,103 @@ class Efficiency(Part):
     joules_per_output_token: float | None
 
 
+def _plain(value: decimal.Decimal) -> str:
+    """Without an exponent, which readers of status fields would not take."""
+    return format(value, "f")
+
+
+Decimal = Annotated[decimal.Decimal, PlainSerializer(_plain, return_type=str, when_used="json-unless-none")]
+"""An exact number; text in JSON, so that no reader rounds it."""
+
+
+class TokenPrices(Part):
+    """Prices for a million tokens; null where none is known."""
+
+    input_per_million: Decimal | None = None
+    cached_input_per_million: Decimal | None = None
+    """Of prompt tokens that the server took from its cache. Null: they cost what all input costs."""
+    output_per_million: Decimal | None = None
+
+
+class Prices(Part):
+    """What costs were reckoned with (`spec.cost`, and `tokenPrices` of each server)."""
+
+    currency: str | None = None
+    """ISO 4217."""
+    electricity_per_kwh: Decimal | None = None
+    accelerator_per_hour: Decimal | None = None
+    carbon_grams_per_kwh: Decimal | None = None
+    pue: Decimal | None = None
+    """Power usage effectiveness of the data centre; null counts as 1."""
+    tokens: dict[str, TokenPrices] = Field(default_factory=dict)
+    """By alias of the server."""
+
+
+class TokensOfServer(Part):
+    """Tokens of the answered calls to one server; null where it did not tell them for every call."""
+
+    prompt: int | None
+    cached_prompt: int | None
+    """Part of `prompt`."""
+    output: int | None
+
+
+class CostBasis(Part):
+    """All that a cost needs beside prices. Over the measured window."""
+
+    energy_mj: int | None
+    """(queries + idle + judge) in millijoules: the all-in energy."""
+    energy_problem: str | None
+    accelerators: int
+    """GPU devices that were measured."""
+    accelerator_ns: int | None
+    """Nanoseconds of the measured window, summed over the accelerators; null where none was seen."""
+    queries: int
+    """Questions asked."""
+    correct: int | None
+    """Null for tasks that are not scored."""
+    tokens: dict[str, TokensOfServer] = Field(default_factory=dict)
+    """By alias of the server."""
+
+
+class CostFigure(Part):
+    """One kind of cost: exact to 12 significant digits, or null with the reason in `problem`."""
+
+    total: Decimal | None = None
+    per_query: Decimal | None = None
+    """total / questions asked."""
+    per_correct: Decimal | None = None
+    """total / correct answers; null also where no answer was correct."""
+    problem: str | None = None
+    """Why it is not known."""
+
+
+class Cost(Part):
+    """What the measured window cost. Money is in `prices.currency`."""
+
+    prices: Prices = Field(default_factory=Prices)
+    basis: CostBasis | None = None
+    """Null in summaries of releases that knew no costs."""
+    energy_kwh: CostFigure = Field(default_factory=CostFigure)
+    """All-in energy (queries + idle + judge) times PUE."""
+    electricity: CostFigure = Field(default_factory=CostFigure)
+    """energy_kwh x electricity_per_kwh."""
+    accelerator_hours: CostFigure = Field(default_factory=CostFigure)
+    """Hours of all measured GPU devices together."""
+    accelerators: CostFigure = Field(default_factory=CostFigure)
+    """accelerator_hours x accelerator_per_hour."""
+    carbon_grams: CostFigure = Field(default_factory=CostFigure)
+    """energy_kwh x carbon_grams_per_kwh, grams of CO2 equivalents."""
+    tokens: CostFigure = Field(default_factory=CostFigure)
+    """What the same tokens (the judge's apart) cost at the API prices."""
+    judge_tokens: CostFigure = Field(default_factory=CostFigure)
+    """The same for the judge."""
+    paid: CostFigure = Field(default_factory=CostFigure)
+    """One figure for the money: electricity and accelerators, as far as they are known, or, where neither is, the
+    tokens; with the judge's tokens if they have a price. `paid_for` names what is in it."""
+    paid_for: list[str] = Field(default_factory=list)
+
+
 class Client(Part):
     """Whether our own client was the bottleneck."""
 
@@ -209,7 +307,7 @@ class Summary(Part):
     latency: Latency
     throughput: Throughput
     efficiency: Efficiency
-    cost: dict[str, JsonValue] = Field(default_factory=dict)
+    cost: Cost = Field(default_factory=Cost)
     client: Client
     gpus: list[dict[str, JsonValue]] = Field(default_factory=list)
     stored: Stored | None = None

@@ -97,7 +97,7 @@ class Occupancy:
         """Part of the power that each bucket gets between two breaks; together 1 everywhere."""
         buckets = self.claimant_bucket[self.segments.claimant]
         shares = {Bucket.IDLE: self.idle}
-        for bucket in np.unique(buckets):
+        for bucket in np.flatnonzero(np.bincount(buckets)):
             chosen = np.flatnonzero(buckets == bucket)
             weights = self._running(self.segments.rate, chosen)
             equal = self._running(self.segments.equal, chosen)
@@ -281,7 +281,7 @@ def _send_unusable(ticks: Ticks, quotas: dict[Bucket, Floats]) -> None:
 def _claimants(totals: Ints, real: Floats, claimant_bucket: Ints) -> Ints:
     """Integer millijoules by claimant, so that those of a bucket sum to it."""
     parts = np.zeros(len(real), dtype=np.int64)
-    for bucket in np.unique(claimant_bucket):
+    for bucket in np.flatnonzero(np.bincount(claimant_bucket)):
         chosen = np.flatnonzero(claimant_bucket == bucket)
         parts[chosen] = split(int(totals[bucket]), real[chosen])
     return parts

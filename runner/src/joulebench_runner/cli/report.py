@@ -1,37 +1,48 @@
 """`joulebench report`: the page of a run, made again from its result files."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
+
+from joulebench_runner.cli.prices import COST_EPILOG, chosen_prices, cost_option
 
 _EPILOG = """
 \b
 Examples:
   joulebench report runs/demo                    writes runs/demo/report.html
   joulebench report runs/demo --open             and shows it
-  joulebench report runs/demo --out /tmp/demo.html
+  joulebench report runs/demo --out demo.html --cost electricityPerKWh=0.31 --cost currency=EUR
 """
 
 
-@click.command(epilog=_EPILOG, short_help="Write a run's report page again.")
+@click.command(epilog=_EPILOG + COST_EPILOG, short_help="Write a run's report page again.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.  [default: DIR/report.html]"
 )
 @click.option("--open", "open_it", is_flag=True, help="Show it in the browser.")
 @click.option("--partial", is_flag=True, help="Report on what there is of an incomplete folder.")
+@cost_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON and nothing else.")
-def report(folder: Path, *, out: Path | None, open_it: bool, partial: bool, as_json: bool) -> None:
+def report(
+    folder: Path, *, out: Path | None, open_it: bool, partial: bool, costs: Sequence[str], as_json: bool
+) -> None:
     """Write the report of the run in DIR: one page that shows everything, needs no network and can be sent to others.
 
-    Every run writes it at its end. Nothing is asked or computed again: it shows the result files as they are.
+    Every run writes it at its end. Nothing is asked again: it shows the result files as they are, and what the run
+    costs at other prices if --cost says some (`joulebench reprice` writes those into a summary as well).
     """
     from joulebench_runner.report import write_report  # noqa: PLC0415 - keeps --help fast
+    from joulebench_runner.results.cost import repriced  # noqa: PLC0415
     from joulebench_runner.results.folder import open_run  # noqa: PLC0415
 
     run = open_run(folder, partial=partial)
+    if costs:
+        prices = chosen_prices(costs, before=run.summary.cost.prices)
+        run = replace(run, summary=repriced(run.summary, prices))
     written = write_report(run, to=out)
     for problem in run.problems:
         click.secho(f"note: {problem}", fg="yellow", err=True)

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from joulebench_api.contracts.summary import Accuracy, Distribution, Energy, Summary
+from joulebench_api.contracts.summary import Accuracy, CostFigure, Distribution, Energy, Summary
 from joulebench_runner.report import REPORT
-from joulebench_runner.results.words import NOT_KNOWN, joules, kind_in_words, seconds
+from joulebench_runner.results.words import NOT_KNOWN, costs, digits, joules, kind_in_words, seconds
 
 
 def print_summary(summary: Summary, *, folder: Path, console: Console | None = None) -> None:
@@ -24,6 +24,32 @@ def print_summary(summary: Summary, *, folder: Path, console: Console | None = N
         shown.print(Text(f"report: {folder / REPORT}"), soft_wrap=True)
     if summary.stored is not None and summary.stored.problem is None:
         shown.print(Text(f"copy: {summary.stored.url}"), soft_wrap=True)
+
+
+def print_comparison(before: Summary, after: Summary, *, console: Console | None = None) -> None:
+    """Say which of the chief figures became others when the results were made anew."""
+    pairs = {
+        "accuracy": (_percent(before.accuracy), _percent(after.accuracy)),
+        "energy per correct answer": (_in_joules(before), _in_joules(after)),
+        "electricity": (_total(before.cost.electricity), _total(after.cost.electricity)),
+        "tokens at API price": (_total(before.cost.tokens), _total(after.cost.tokens)),
+        "carbon": (_total(before.cost.carbon_grams), _total(after.cost.carbon_grams)),
+    }
+    shown = [f"{name} {old} -> {new}" for name, (old, new) in pairs.items() if old != new]
+    (console or Console()).print(Text("before -> now: " + (", ".join(shown) or "all the same")))
+
+
+def _percent(accuracy: Accuracy | None) -> str:
+    return NOT_KNOWN if accuracy is None else f"{accuracy.value:.1%}"
+
+
+def _in_joules(summary: Summary) -> str:
+    value = summary.energy.per_correct_joules
+    return NOT_KNOWN if value is None else joules(value)
+
+
+def _total(figure: CostFigure) -> str:
+    return NOT_KNOWN if figure.total is None else digits(figure.total)
 
 
 def _table(summary: Summary) -> Table:
@@ -49,6 +75,7 @@ def _rows(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.accuracy is not None:
         yield "energy per correct answer", _per_correct(energy, counts.correct)
     yield "energy in all", _where(energy)
+    yield from costs(summary.cost)
     yield "output tokens", _tokens(summary)
     yield "TTFT", _seconds(latency.ttft_seconds)
     yield "TPOT", _seconds(latency.tpot_seconds)

@@ -27,6 +27,7 @@ from joulebench_runner.local.settings import (
     SIMULATED_DOMAINS,
     driver_settings,
     energy_settings,
+    pricing_settings,
 )
 from joulebench_runner.local.simulation import simulator_answers
 from joulebench_runner.store.opening import store_settings
@@ -128,6 +129,7 @@ def _meter_settings(
         finalise_on="request",
         engine=served[0].engine,
         store=store,
+        pricing=pricing_settings(run.spec),
         model_files={one.upstream.alias: one.model_file for one in served if one.model_file is not None},
     )
 

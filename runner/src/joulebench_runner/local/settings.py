@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from joulebench_api.contracts.energy import Domain
+from joulebench_api.contracts.identity import JUDGE_ALIAS, MODEL_ALIAS
+from joulebench_api.contracts.summary import Prices, TokenPrices
 from joulebench_api.secrets import environment_name
 from joulebench_api.v1alpha1 import BenchmarkRunSpec
+from joulebench_api.v1alpha1.task import Task
 from joulebench_api.v1alpha1.texts import Percent
 from joulebench_runner.config import DriverSettings, EnergySettings, GenerationSettings, MeterSettings, TaskSettings
+from joulebench_runner.errors import BadInputError
 from joulebench_runner.local.serving import Serving
 
 _Value = TypeVar("_Value")
@@ -41,6 +45,20 @@ def energy_settings(
     )
 
 
+def pricing_settings(spec: BenchmarkRunSpec) -> Prices:
+    """What the run costs: `spec.cost`, and the token prices of the servers that others run."""
+    sources = {MODEL_ALIAS: spec.server} | ({JUDGE_ALIAS: spec.judge.server} if spec.judge is not None else {})
+    external = {alias: source.external for alias, source in sources.items() if source.external is not None}
+    return Prices(
+        **spec.cost.model_dump(by_alias=False, mode="python"),
+        tokens={
+            alias: TokenPrices(**found.token_prices.model_dump(by_alias=False, mode="python"))
+            for alias, found in external.items()
+            if found.token_prices is not None
+        },
+    )
+
+
 def driver_settings(spec: BenchmarkRunSpec, meter: MeterSettings, *, data: Path | None) -> DriverSettings:
     """What is asked, and how."""
     timeout = spec.timeouts.query
@@ -66,6 +84,7 @@ def driver_settings(spec: BenchmarkRunSpec, meter: MeterSettings, *, data: Path 
 def task_settings(spec: BenchmarkRunSpec, *, data: Path | None) -> TaskSettings:
     """Which questions are asked."""
     task = spec.task
+    _check_source(task, data=data)
     hub = task.source.hub if task.source is not None else None
     token = hub.token_secret_ref if hub is not None else None
     return TaskSettings(
@@ -77,10 +96,29 @@ def task_settings(spec: BenchmarkRunSpec, *, data: Path | None) -> TaskSettings:
         split=task.split,
         few_shot=task.few_shot,
         data_root=None if data is None else data.absolute(),
+        offline=task.source is not None and task.source.claim is not None,
         hub_revision=None if hub is None else hub.revision,
         hub_endpoint=None if hub is None or hub.endpoint is None else str(hub.endpoint),
         hub_token_variable=None if token is None else environment_name(token),
     )
+
+
+def _check_source(task: Task, *, data: Path | None) -> None:
+    """On this machine a folder (`--data`) plays the part of a claim; the other stores are a cluster's."""
+    source = task.source
+    if source is None or source.hub is not None:
+        return
+    if source.claim is None:
+        kind = "objectStore" if source.object_store is not None else "configMap"
+        raise BadInputError(
+            f"spec.task.source.{kind}: not available on a local run",
+            remedy="copy the data, and name them by --data DIR",
+        )
+    if data is None:
+        raise BadInputError(
+            "spec.task.source.claim: there are no claims on a local run",
+            remedy=f"name the folder by --data DIR; joulebench fetch {task.name} --to DIR fills one",
+        )
 
 
 def _generation_settings(spec: BenchmarkRunSpec) -> GenerationSettings:

@@ -19,7 +19,7 @@ from joulebench_runner.report.provenance import groups
 from joulebench_runner.report.questions import Questions
 from joulebench_runner.report.tables import Tables
 from joulebench_runner.results.folder import RunFolder
-from joulebench_runner.results.words import joules
+from joulebench_runner.results.words import costs, joules
 
 _DISTRIBUTIONS = ("energy_joules", "ttft_seconds", "tpot_seconds", "e2e_seconds")
 
@@ -40,7 +40,7 @@ def render(run: RunFolder, tables: Tables, questions: Questions) -> str:
         split=view.split(summary.energy),
         stages=view.stage_rows(summary.stages),
         stage_colours={stage.value: colour for stage, colour in STAGE_COLOURS.items()},
-        cost=list(view.flat(summary.cost)),
+        cost=list(costs(summary.cost)),
         power=made.get("power"),
         distributions=[made[key] for key in _DISTRIBUTIONS if key in made],
         subjects=made.get("subjects"),

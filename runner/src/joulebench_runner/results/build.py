@@ -19,6 +19,8 @@ from joulebench_runner.journal.schema import Kind
 from joulebench_runner.results import summary as parts
 from joulebench_runner.results.asked import asked
 from joulebench_runner.results.calls import CallTable
+from joulebench_runner.results.cost import cost
+from joulebench_runner.results.cost_basis import cost_basis
 from joulebench_runner.results.energy import RunEnergy, run_energy
 from joulebench_runner.results.others import actions_table, energy_table, server_metrics_table
 from joulebench_runner.results.queries import queries_table
@@ -85,6 +87,7 @@ def build(
         latency=parts.latency(queries),
         throughput=parts.throughput(windows, counts.answered, tokens.output),
         efficiency=parts.efficiency(queries, energy_part, right),
+        cost=cost(cost_basis(energy, calls, counts, scored=right is not None), settings.pricing),
         client=Client(limited=False, lag_p99_seconds=None),
         gpus=_gpus(series.series),
         stored=None if settings.store is None else Stored(url=settings.store.url),

@@ -126,7 +126,7 @@ def open_run(path: Path, *, partial: bool = False) -> RunFolder:
 def missing_segments(path: Path) -> list[str]:
     """The journal's segments that should lie in a results folder and do not. Without any there is nothing to miss:
     the results can be read without their journal."""
-    from joulebench_runner.journal.schema import SEGMENT_SUFFIX  # noqa: PLC0415 - see above
+    from joulebench_runner.journal.names import SEGMENT_SUFFIX  # noqa: PLC0415 - see above
     from joulebench_runner.journal.writer import segment_numbers  # noqa: PLC0415 - see above
 
     numbers = segment_numbers(path / JOURNAL)
@@ -152,7 +152,7 @@ def _no_run(folder: Path) -> BadInputError:
     if (folder / JOURNAL).is_dir():
         return BadInputError(
             f"{folder} has a journal, but no {SUMMARY}: its run has not ended, or was killed",
-            remedy="Wait for its end.",
+            remedy="Wait for its end, or start the same `joulebench run` again with this folder as --out: it goes on.",
         )
     return BadInputError(f"{folder} is no results folder: it has no {SUMMARY}", remedy=_NAME_A_RUN)
 

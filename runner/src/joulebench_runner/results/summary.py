@@ -23,6 +23,7 @@ from joulebench_runner.attribution.arrays import Floats
 from joulebench_runner.attribution.buckets import UNATTRIBUTED, Bucket, reason
 from joulebench_runner.results.arrow import pc
 from joulebench_runner.results.calls import CallTable
+from joulebench_runner.results.cost_basis import ALL_IN
 from joulebench_runner.results.energy import DeviceTotals, RunEnergy
 from joulebench_runner.results.stages import Span
 from joulebench_runner.results.statistics import accuracy, distribution
@@ -83,7 +84,7 @@ def energy_part(run: RunEnergy, queries: pa.Table, calls: CallTable, right: int,
     mj = run.buckets_mj
     mine = (calls.bucket == Bucket.QUERIES) & run.calls.seen
     split = bool(mine.any()) and bool((run.calls.split | (run.calls.total_mj == 0))[mine].all())
-    all_in = int(mj[[Bucket.QUERIES, Bucket.IDLE, Bucket.JUDGE]].sum())
+    all_in = int(mj[list(ALL_IN)].sum())
     foreign_known = run.foreign_reason is None
     return Energy(
         sensor=", ".join(sorted({device.facts.sensor for device in run.devices})),

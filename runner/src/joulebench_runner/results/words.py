@@ -1,7 +1,10 @@
 """Figures in words, the same in the terminal and in the report."""
 
+from collections.abc import Iterator
+from decimal import Context, Decimal
+
 from joulebench_api.contracts.energy import SensorKind
-from joulebench_api.contracts.summary import Energy
+from joulebench_api.contracts.summary import Cost, CostFigure, Energy
 
 NOT_KNOWN = "not known"
 
@@ -28,6 +31,36 @@ def joules(value: float) -> str:
 def seconds(value: float) -> str:
     """Seconds with three significant digits, such as `1.25 s` or `38.2 ms`."""
     return _with_prefix(value, "s", {1.0: "", 1e-3: "m"})
+
+
+def costs(cost: Cost) -> Iterator[tuple[str, str]]:
+    """What has a price, each as (name, words); nothing where no prices were given."""
+    named = {
+        "electricity": (cost.electricity, cost.prices.electricity_per_kwh, _money(cost)),
+        "accelerators": (cost.accelerators, cost.prices.accelerator_per_hour, _money(cost)),
+        "tokens at API price": (cost.tokens, cost.prices.tokens or None, _money(cost)),
+        "carbon": (cost.carbon_grams, cost.prices.carbon_grams_per_kwh, "g CO2e"),
+    }
+    for name, (figure, price, unit) in named.items():
+        if price is not None:
+            yield name, _cost(figure, unit)
+
+
+def _money(cost: Cost) -> str:
+    return cost.prices.currency or "(no currency given)"
+
+
+def _cost(figure: CostFigure, unit: str) -> str:
+    if figure.total is None:
+        return f"{NOT_KNOWN}: {figure.problem}"
+    each = {"question": figure.per_query, "correct answer": figure.per_correct}
+    shown = ", ".join(f"{digits(value)} per {name}" for name, value in each.items() if value is not None)
+    return f"{digits(figure.total)} {unit}" + (f"  ({shown})" if shown else "")
+
+
+def digits(value: Decimal) -> str:
+    """Three significant digits, without an exponent."""
+    return format(Context(prec=3).plus(value), "f")
 
 
 def _with_prefix(value: float, unit: str, prefixes: dict[float, str]) -> str:

@@ -1,6 +1,5 @@
 """Where questions come from: a data root (one folder a task), or the Hugging Face hub at a pinned revision."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from typing import Any
 
 from joulebench_runner.config import TaskSettings
 from joulebench_runner.errors import BadInputError
+from joulebench_runner.tasks.manifest import check_fetched, file_revision, manifest_entry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,28 +57,51 @@ def _not_a_row(path: Path, number: int, what: str) -> BadInputError:
     )
 
 
-def file_revision(path: Path) -> str:
-    """`sha256:<hash>` of a file's bytes."""
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-
-
 def load_rows(task: str, *, hub: HubSource, settings: TaskSettings, cache_dir: Path | None = None) -> Rows:
     """Rows of a task: from `<data root>/<task>/<split>.jsonl` if it is there, else from the hub."""
-    source = HubSource(
+    source = chosen_source(hub, settings)
+    if settings.data_root is not None:
+        path = settings.data_root / task / file_name(source)
+        if path.is_file():
+            return _local_rows(path, settings)
+    if settings.offline:
+        raise _absent(task, source, settings=settings, why="must not be fetched from the hub")
+    return hub_rows(task, source, settings=settings, cache_dir=cache_dir)
+
+
+def chosen_source(hub: HubSource, settings: TaskSettings) -> HubSource:
+    """A task's own source with what the run says in place of it."""
+    return HubSource(
         id=hub.id,
         config=settings.subset or hub.config,
         split=settings.split or hub.split,
         revision=settings.hub_revision or hub.revision,
     )
-    if settings.data_root is not None:
-        path = settings.data_root / task / f"{source.split}.jsonl"
-        if path.is_file():
-            return Rows(rows=list(read_jsonl(path)), revision=file_revision(path), origin=str(path))
-    return _hub_rows(task, source, settings=settings, cache_dir=cache_dir)
 
 
-def _hub_rows(task: str, source: HubSource, *, settings: TaskSettings, cache_dir: Path | None) -> Rows:
+def file_name(source: HubSource) -> str:
+    """Of a split in a task's folder."""
+    return f"{source.split}.jsonl"
+
+
+def _local_rows(path: Path, settings: TaskSettings) -> Rows:
+    """The rows of a file; one that was fetched counts as what it was fetched from, once its hash was found right."""
+    rows, entry = list(read_jsonl(path)), manifest_entry(path)
+    if entry is None:
+        return Rows(rows=rows, revision=file_revision(path), origin=str(path))
+    check_fetched(path, entry)
+    wanted = {"revision": settings.hub_revision, "config": settings.subset}
+    for name, value in wanted.items():
+        if value is not None and value != entry["source"][name]:
+            raise BadInputError(
+                f"{path} is of {name} {entry['source'][name]!r}, but the run wants {value!r}",
+                remedy="Fetch the one that is wanted into another folder.",
+            )
+    return Rows(rows=rows, revision=entry["source"]["revision"], origin=f"hub:{entry['source']['hub']}")
+
+
+def hub_rows(task: str, source: HubSource, *, settings: TaskSettings, cache_dir: Path | None) -> Rows:
+    """Rows from the hub, through its own library. BadInputError where they cannot be had."""
     if settings.hub_endpoint is not None:
         # Read when the hub's client is imported, so set before.
         os.environ["HF_ENDPOINT"] = settings.hub_endpoint
@@ -99,18 +122,18 @@ def _hub_rows(task: str, source: HubSource, *, settings: TaskSettings, cache_dir
     # What the hub's clients raise when something is unreachable, unknown or forbidden: OSError (requests' and hub's
     # errors, ConnectionError, FileNotFoundError) and ValueError (unknown config or split, not cached while offline).
     except (OSError, ValueError) as error:
-        raise _absent(task, source, settings=settings, error=error) from error
+        why = f"cannot be fetched from the hub ({source.id}, revision {source.revision}): {_first_line(error)}"
+        raise _absent(task, source, settings=settings, why=why) from error
     return Rows(rows=[dict(row) for row in loaded], revision=source.revision, origin=f"hub:{source.id}")
 
 
-def _absent(task: str, source: HubSource, *, settings: TaskSettings, error: Exception) -> BadInputError:
+def _absent(task: str, source: HubSource, *, settings: TaskSettings, why: str) -> BadInputError:
     if settings.data_root is None:
         where = "no data folder was given (--data)"
     else:
         where = f"{settings.data_root / task / f'{source.split}.jsonl'} does not exist"
     return BadInputError(
-        f"task.name {task}: its questions are not here ({where}) and cannot be fetched from the hub "
-        f"({source.id}, revision {source.revision}): {_first_line(error)}",
+        f"task.name {task}: its questions are not here ({where}) and {why}",
         remedy=fetch_advice(task, source),
     )
 
@@ -121,14 +144,11 @@ def _first_line(error: Exception) -> str:
 
 def fetch_advice(task: str, source: HubSource) -> str:
     """How to get the data beforehand, on a machine with a network, and where to put it."""
-    file = f"DIR/{task}/{source.split}.jsonl"
-    arguments = ", ".join(repr(argument) for argument in (source.id, source.config) if argument is not None)
     return (
         "Fetch it beforehand where there is a network:\n"
-        f"  mkdir -p DIR/{task}\n"
-        f'  python -c "from datasets import load_dataset; load_dataset({arguments}, split={source.split!r}, '
-        f'revision={source.revision!r}).to_json({file!r})"\n'
-        f"then run with --data DIR. DIR holds one folder a task; this one needs {file}, one JSON object a line."
+        f"  joulebench fetch {task} --split {source.split} --to DIR\n"
+        f"then run with --data DIR. DIR holds one folder a task; this one needs {task}/{file_name(source)}, one JSON "
+        "object a line."
     )
 
 

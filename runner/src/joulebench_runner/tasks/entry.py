@@ -53,7 +53,11 @@ class TaskEntry:
     scored: bool
     load: Loader
     grade: Grader | None
+    grade_reads: tuple[str, ...] = ()
+    """Fields of a record's metadata without which `grade` cannot read an answer."""
     hub: HubSource | None = None
+    records: int | None = None
+    """Questions of the source's own split; None: as many as are asked for."""
     columns: tuple[str, ...] = ()
     """Fields of the source's rows that the loader reads."""
     parameters: tuple[Parameter, ...] = ()

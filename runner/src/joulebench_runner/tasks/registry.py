@@ -26,6 +26,7 @@ _ENTRIES: Final = (
         scored=True,
         load=everyday.load,
         grade=everyday.grade,
+        grade_reads=("form",),
         parameters=(
             Parameter(
                 name="level",
@@ -79,6 +80,7 @@ _ENTRIES: Final = (
         load=gsm8k.load,
         grade=gsm8k.grade,
         hub=gsm8k.HUB,
+        records=1319,
         columns=tuple(gsm8k.COLUMNS),
         takes_splits=True,
         generation={"temperature": 0.0, "max_tokens": gsm8k.MAX_TOKENS},
