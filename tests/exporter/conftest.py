@@ -6,8 +6,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests import nvml_stub
+from tests.nvml_stub import StubNvml
 
 from joulebench_api.contracts.energy import Domain, Scope, SensorKind
 from joulebench_exporter.client import ExporterClient
@@ -115,6 +118,28 @@ class Exporter:
 
 
 ServeExporter = Callable[..., AbstractAsyncContextManager[Exporter]]
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stub of libnvidia-ml.so.1, built."""
+    if (reason := nvml_stub.why_not()) is not None:
+        pytest.skip(reason)
+    return nvml_stub.build(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def nvml(tmp_path: Path, nvml_library: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StubNvml]:
+    """`nvml(boards=2)`: boards that nvidia-ml-py in this process, and in its children, finds."""
+
+    def build(**options: Any) -> StubNvml:
+        stub = StubNvml(tmp_path / "boards", library=nvml_library, **options)
+        for name, value in stub.variables().items():
+            monkeypatch.setenv(name, value)
+        stub.load()
+        return stub
+
+    return build
 
 
 @pytest.fixture
