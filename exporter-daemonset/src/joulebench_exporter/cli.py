@@ -12,12 +12,13 @@ from joulebench_exporter.options import ExporterOptions
 _DESCRIPTION = """\
 Measure the energy of this machine and serve every tick of every energy counter over gRPC.
 
-Each device (a CPU package, its memory, or the whole machine) has a ledger in integer millijoules that
+Each device (a GPU, a CPU package, its memory, or the whole machine) has a ledger in integer millijoules that
 never falls and never forgets: what a subscriber missed is replayed for at least ten minutes."""
 
 _EPILOG = """\
 sensors:
-  auto      rapl where a package can be read, else modelled (the log says why)
+  auto      nvml where there are boards; and rapl where a package can be read, else modelled (the log says why)
+  nvml      energy counters of NVIDIA's boards (Volta and newer); needs the driver's libnvidia-ml.so.1, no privilege
   rapl      hardware counters of Intel and AMD packages and memory; read by root, or after
             sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj
   modelled  no hardware needed: idle watts x uptime + watts per core x busy CPU time; an estimate,

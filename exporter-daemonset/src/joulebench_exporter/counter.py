@@ -20,6 +20,8 @@ class Counter:
     """More than this device can draw. Tells a wrap-around from a reset, and when a silence hid more than one wrap."""
     integrated: bool = False
     """Summed up from power readings, because the device has no energy counter."""
+    find_ticks: bool = False
+    """The counter moves in steps so long apart that the sampler shall find out when, instead of reading on its grid."""
 
     def microjoules(self, count: int) -> int:
         """So many counts in whole microjoules, rounded down."""

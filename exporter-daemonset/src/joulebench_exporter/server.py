@@ -51,7 +51,7 @@ async def run(options: ExporterOptions) -> None:
     stop.listen(with_stdin=options.exit_with_stdin)
     clock, boot, instance_id = SystemClock(), boot_id(), uuid.uuid4().hex
     detected = _open_sensors(options, boot=boot, clock=clock)
-    sampler = Sampler(sensors=detected.sensors, clock=clock, period_ns=options.period_ns)
+    sampler = Sampler(sensors=detected.sensors, clock=clock, period_ns=options.period_ns, sleeps_when_idle=True)
     service = EnergyService(
         sampler=sampler,
         clock=clock,

@@ -59,6 +59,7 @@ class EnergyService(pb_grpc.EnergyServicer):
         batch_seconds: float = DEFAULT_BATCH_SECONDS,
         slow_seconds: float = DEFAULT_SLOW_SECONDS,
     ) -> None:
+        self._sampler = sampler
         self._channels = sampler.channels
         self._clock = clock
         self._notes = notes
@@ -125,6 +126,15 @@ class EnergyService(pb_grpc.EnergyServicer):
         """Replay, then live; ends only by an error status or when the subscriber goes."""
         cursors = await self._cursors(request, context)
         await context.send_initial_metadata(())
+        self._sampler.listen(1)
+        try:
+            await self._stream(cursors, context)
+        finally:
+            self._sampler.listen(-1)
+
+    async def _stream(
+        self, cursors: list[_Cursor], context: aio.ServicerContext[pb.WatchRequest, pb.WatchResponse]
+    ) -> None:
         while True:
             stopping = self._stopping.is_set()  # read first: what was sampled before the stop is still sent
             batches = [batch for cursor in cursors if (batch := _next_batch(cursor)) is not None]
