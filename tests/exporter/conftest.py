@@ -17,6 +17,7 @@ from joulebench_exporter.client import ExporterClient
 from joulebench_exporter.counter import Counter
 from joulebench_exporter.devices import DeviceInfo
 from joulebench_exporter.errors import SensorReadError
+from joulebench_exporter.ownership import OwnerBook
 from joulebench_exporter.sampler import Sampler
 from joulebench_exporter.sensors.base import Reading, SensorDevice
 from joulebench_exporter.server import serving
@@ -167,6 +168,7 @@ def serve(tmp_path: Path, clock: FakeClock) -> ServeExporter:
         slow_seconds: float = 10.0,
         instance_id: str = "instance-1",
         socket: str = "energy.sock",
+        owners: OwnerBook | None = None,
     ) -> AsyncIterator[Exporter]:
         sensor = ScriptedSensor({f"gpu-{index}": 5 for index in range(devices)}, clock=clock)
         keep_seconds = (keep_ticks - 1) * PERIOD_NS / 1e9
@@ -177,6 +179,7 @@ def serve(tmp_path: Path, clock: FakeClock) -> ServeExporter:
             instance_id=instance_id,
             boot_id="boot-1",
             notes=["a note"],
+            owners=owners,
             batch_seconds=0.005,
             slow_seconds=slow_seconds,
         )

@@ -173,13 +173,14 @@ def test_while_nobody_listens_reads_are_few_and_a_subscriber_brings_them_back(
     sampler = Sampler(sensors=[sensor], clock=clock, period_ns=PERIOD_NS, sleeps_when_idle=True)
     clock.oversleeps_ns = [0] * 200
     sampler.run()
-    assert sampler.idle
+    states = [sampler.idle]
     assert clock.waits[-1] - clock.waits[-2] == 500_000_000
     assert clock.waits[100] - clock.waits[99] == PERIOD_NS  # the first seconds may bring one
     sampler.listen(1)
     clock.oversleeps_ns = [0] * 4
     sampler.run()
-    assert not sampler.idle
+    states.append(sampler.idle)
+    assert states == [True, False]
     assert clock.waits[-1] - clock.waits[-2] == PERIOD_NS
 
 

@@ -4,10 +4,15 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from joulebench_exporter import __version__, durations, lifeline
 from joulebench_exporter.errors import ExporterError
 from joulebench_exporter.options import ExporterOptions
+
+_AUTO: Final = "auto"
+_OFF: Final = "off"
+_KUBELET_SOCKET: Final = Path("/var/lib/kubelet/pod-resources/kubelet.sock")
 
 _DESCRIPTION = """\
 Measure the energy of this machine and serve every tick of every energy counter over gRPC.
@@ -65,9 +70,16 @@ def _options(parsed: argparse.Namespace) -> ExporterOptions:
         watts_per_core=parsed.watts_per_core,
         period_ns=parsed.period,
         batch_seconds=parsed.batch / 1e9,
+        pod_resources=_pod_resources(parsed.pod_resources),
         ready_file=parsed.ready_file,
         exit_with_stdin=parsed.exit_with_stdin,
     )
+
+
+def _pod_resources(text: str) -> Path | None:
+    if text == _OFF or (text == _AUTO and not _KUBELET_SOCKET.parent.is_dir()):
+        return None
+    return _KUBELET_SOCKET if text == _AUTO else Path(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,6 +113,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--batch", metavar="TIME", type=_duration("1ms", "10s"), default="200ms", help="time between messages (200ms)"
+    )
+    parser.add_argument(
+        "--pod-resources",
+        metavar="SOCKET",
+        default=_AUTO,
+        help="where the kubelet tells which pod has which device; off: do not ask "
+        f"(default: {_KUBELET_SOCKET}, where its folder exists)",
     )
     parser.add_argument(
         "--ready-file",

@@ -16,7 +16,7 @@ import grpc
 from grpc import aio
 
 from joulebench_api.contracts.energy import Domain, Scope, SensorKind
-from joulebench_exporter.devices import DeviceInfo
+from joulebench_exporter.devices import DeviceInfo, Owner, Owners, Partition
 from joulebench_exporter.errors import (
     ExporterError,
     ExporterProtocolError,
@@ -37,6 +37,9 @@ __all__ = [
     "ExporterProtocolError",
     "ExporterRequestError",
     "ExporterUnavailableError",
+    "Owner",
+    "Owners",
+    "Partition",
     "PingSample",
     "SubscriberTooSlowError",
     "TickBatch",
@@ -46,6 +49,7 @@ __all__ = [
 
 Response = TypeVar("Response")
 
+_NOBODY_KNOWS: Final = Owners()
 _TIMEOUT_SECONDS: Final = 5.0
 _CHANNEL_OPTIONS: Final = (
     # A stream that nobody reads would grow to megabytes on its way; a reader that falls behind shall be noticed.
@@ -112,6 +116,8 @@ class TickBatch:
     """When the batch was sent, on the exporter's clock ..."""
     realtime_ns: int = 0
     """... and what its wall clock said then (since 1970)."""
+    owners: Owners = _NOBODY_KNOWS
+    """Who has the device, as far as the exporter knew when it sent this."""
 
     @property
     def last_sequence(self) -> int:
@@ -195,11 +201,15 @@ class ExporterClient:
         """
         request = pb.WatchRequest(devices=devices, after_sequence=after or {}, instance_id=instance_id or "")
         call = self._stub.Watch(request)
+        owners: dict[str, Owners] = {}
         try:
             async for response in call:
                 self._check_version(response.exporter)
                 for batch in response.batches:
-                    yield _tick_batch(response.exporter, response.clock, batch)
+                    if batch.HasField("owners"):
+                        owners[batch.device] = _owners(batch.owners)
+                    owned_by = owners.get(batch.device, _NOBODY_KNOWS)
+                    yield _tick_batch(response.exporter, response.clock, batch, owners=owned_by)
         except aio.AioRpcError as error:
             self._raise(error)
         except asyncio.CancelledError:
@@ -259,13 +269,29 @@ class ExporterClient:
                 sensor_kind=SensorKind(device.sensor_kind),
                 source=device.source,
                 tick_period_seconds=device.tick_period_ns / 1e9,
+                partitions=tuple(Partition(uuid=part.uuid, name=part.name) for part in device.partitions),
+                owners=_owners(device.owners),
+                index=device.index if device.HasField("index") else None,
+                minor=device.minor if device.HasField("minor") else None,
+                pci_bus_id=device.pci_bus_id,
+                driver_version=device.driver_version,
             )
         except ValueError as error:
             message = f"the exporter at {self._target} describes device {device.uuid!r} in unknown words: {error}"
             raise ExporterProtocolError(message, remedy="Use the same release of joulebench on both sides.") from error
 
 
-def _tick_batch(exporter: pb.Exporter, clock: pb.ClockPair, batch: pb.TickBatch) -> TickBatch:
+def _owners(owners: pb.Owners) -> Owners:
+    containers = (
+        Owner(namespace=one.namespace, pod=one.pod, container=one.container, partition=one.partition, claim=one.claim)
+        for one in owners.containers
+    )
+    return Owners(containers=tuple(containers), known=owners.known, problem=owners.problem)
+
+
+def _tick_batch(
+    exporter: pb.Exporter, clock: pb.ClockPair, batch: pb.TickBatch, *, owners: Owners = _NOBODY_KNOWS
+) -> TickBatch:
     return TickBatch(
         exporter=exporter.instance_id,
         boot_id=exporter.boot_id,
@@ -278,4 +304,5 @@ def _tick_batch(exporter: pb.Exporter, clock: pb.ClockPair, batch: pb.TickBatch)
         missed_ticks=batch.missed_ticks,
         monotonic_ns=clock.monotonic_ns,
         realtime_ns=clock.realtime_ns,
+        owners=owners,
     )

@@ -16,5 +16,7 @@ class ExporterOptions:
     watts_per_core: float | None
     period_ns: int
     batch_seconds: float
+    pod_resources: Path | None
+    """The kubelet's socket; None: owners are not asked for."""
     ready_file: Path | None
     exit_with_stdin: bool

@@ -16,9 +16,11 @@ from grpc import aio
 from joulebench_exporter import __version__
 from joulebench_exporter.clock import SystemClock
 from joulebench_exporter.host import boot_id
+from joulebench_exporter.kubelet import KubeletFollower
 from joulebench_exporter.lifeline import on_end_of_input
 from joulebench_exporter.listen import bound
 from joulebench_exporter.options import ExporterOptions
+from joulebench_exporter.ownership import OwnerBook
 from joulebench_exporter.proto.energy_pb2_grpc import add_EnergyServicer_to_server
 from joulebench_exporter.sampler import Sampler
 from joulebench_exporter.sensors.detect import Detected, SensorOptions, open_sensors
@@ -52,23 +54,44 @@ async def run(options: ExporterOptions) -> None:
     clock, boot, instance_id = SystemClock(), boot_id(), uuid.uuid4().hex
     detected = _open_sensors(options, boot=boot, clock=clock)
     sampler = Sampler(sensors=detected.sensors, clock=clock, period_ns=options.period_ns, sleeps_when_idle=True)
+    owners = OwnerBook()
     service = EnergyService(
         sampler=sampler,
         clock=clock,
         instance_id=instance_id,
         boot_id=boot,
         notes=list(detected.notes),
+        owners=owners,
         batch_seconds=options.batch_seconds,
     )
     with ExitStack() as stack:
         stack.callback(sampler.stop)
         sampler.start(on_failure=stop.fail)
-        async with serving(service, options.listen) as address:
+        async with (
+            _following_owners(options.pod_resources, sampler, owners),
+            serving(service, options.listen) as address,
+        ):
             _log_start(address, detected, sampler)
             with _ready_file(options.ready_file, address=address, instance_id=instance_id, boot=boot):
                 reason = await stop.wait()
             _log.info("stopping", extra={"reason": reason})
     stop.raise_failure()
+
+
+@asynccontextmanager
+async def _following_owners(socket: Path | None, sampler: Sampler, book: OwnerBook) -> AsyncIterator[None]:
+    """Keep the book of owners while the exporter runs."""
+    if socket is None:
+        yield
+        return
+    devices = [channel.info for channel in sampler.channels.values()]
+    task = asyncio.create_task(KubeletFollower(socket=socket, devices=devices, book=book).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 def _open_sensors(options: ExporterOptions, *, boot: str, clock: SystemClock) -> Detected:

@@ -12,7 +12,8 @@ from grpc import aio
 
 from joulebench_exporter import __version__
 from joulebench_exporter.clock import Clock
-from joulebench_exporter.devices import DeviceInfo
+from joulebench_exporter.devices import DeviceInfo, Owners
+from joulebench_exporter.ownership import OwnerBook
 from joulebench_exporter.proto import PROTOCOL_VERSION
 from joulebench_exporter.proto import energy_pb2 as pb
 from joulebench_exporter.proto import energy_pb2_grpc as pb_grpc
@@ -39,6 +40,8 @@ class _Cursor:
     device: str
     ring: Ring
     sequence: int
+    owners_version: int = -1
+    """Of the owner book, when this subscriber was told of owners last."""
 
 
 class EnergyService(pb_grpc.EnergyServicer):
@@ -56,6 +59,7 @@ class EnergyService(pb_grpc.EnergyServicer):
         instance_id: str,
         boot_id: str,
         notes: list[str],
+        owners: OwnerBook | None = None,
         batch_seconds: float = DEFAULT_BATCH_SECONDS,
         slow_seconds: float = DEFAULT_SLOW_SECONDS,
     ) -> None:
@@ -63,6 +67,7 @@ class EnergyService(pb_grpc.EnergyServicer):
         self._channels = sampler.channels
         self._clock = clock
         self._notes = notes
+        self._owners = owners or OwnerBook()
         self._batch_seconds = batch_seconds
         self._slow_seconds = slow_seconds
         self._stopping = asyncio.Event()
@@ -81,7 +86,7 @@ class EnergyService(pb_grpc.EnergyServicer):
         return pb.DescribeResponse(
             exporter=self._exporter,
             clock=self._clock_pair(),
-            devices=[_device(channel.info) for channel in self._channels.values()],
+            devices=[_device(one.info, self._owners.of(one.info.uuid)) for one in self._channels.values()],
             notes=self._notes,
             exporter_version=__version__,
         )
@@ -137,13 +142,27 @@ class EnergyService(pb_grpc.EnergyServicer):
     ) -> None:
         while True:
             stopping = self._stopping.is_set()  # read first: what was sampled before the stop is still sent
-            batches = [batch for cursor in cursors if (batch := _next_batch(cursor)) is not None]
+            batches = [batch for cursor in cursors if (batch := self._next_batch(cursor)) is not None]
             if batches:
                 await self._send(batches, context)
             elif stopping:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "the exporter is stopping")
             if all(cursor.sequence >= cursor.ring.newest for cursor in cursors):
                 await self._pause()
+
+    def _next_batch(self, cursor: _Cursor) -> pb.TickBatch | None:
+        ticks = cursor.ring.after(cursor.sequence, limit=_MAX_BATCH_TICKS)
+        if not len(ticks):
+            return None
+        batch = _batch(cursor.device, ticks)
+        batch.missed_ticks = ticks.first_sequence - cursor.sequence - 1
+        if batch.missed_ticks:
+            batch.flags[0] |= TickFlag.GAP
+        cursor.sequence = ticks.first_sequence + len(ticks) - 1
+        if cursor.owners_version != self._owners.version:
+            cursor.owners_version = self._owners.version
+            batch.owners.CopyFrom(_owners(self._owners.of(cursor.device)))
+        return batch
 
     async def _pause(self) -> None:
         """Let ticks gather for one batch; a stop ends it at once."""
@@ -196,18 +215,6 @@ class EnergyService(pb_grpc.EnergyServicer):
         return pb.ClockPair(monotonic_ns=self._clock.monotonic_ns(), realtime_ns=self._clock.realtime_ns())
 
 
-def _next_batch(cursor: _Cursor) -> pb.TickBatch | None:
-    ticks = cursor.ring.after(cursor.sequence, limit=_MAX_BATCH_TICKS)
-    if not len(ticks):
-        return None
-    batch = _batch(cursor.device, ticks)
-    batch.missed_ticks = ticks.first_sequence - cursor.sequence - 1
-    if batch.missed_ticks:
-        batch.flags[0] |= TickFlag.GAP
-    cursor.sequence = ticks.first_sequence + len(ticks) - 1
-    return batch
-
-
 def _batch(device: str, ticks: Columns) -> pb.TickBatch:
     return pb.TickBatch(
         device=device,
@@ -219,7 +226,7 @@ def _batch(device: str, ticks: Columns) -> pb.TickBatch:
     )
 
 
-def _device(info: DeviceInfo) -> pb.Device:
+def _device(info: DeviceInfo, owners: Owners) -> pb.Device:
     return pb.Device(
         uuid=info.uuid,
         name=info.name,
@@ -229,4 +236,20 @@ def _device(info: DeviceInfo) -> pb.Device:
         sensor_kind=info.sensor_kind,
         source=info.source,
         tick_period_ns=round(info.tick_period_seconds * 1e9),
+        partitions=[pb.Partition(uuid=part.uuid, name=part.name) for part in info.partitions],
+        owners=_owners(owners),
+        index=info.index,
+        minor=info.minor,
+        pci_bus_id=info.pci_bus_id,
+        driver_version=info.driver_version,
     )
+
+
+def _owners(owners: Owners) -> pb.Owners:
+    containers = [
+        pb.Owner(
+            namespace=one.namespace, pod=one.pod, container=one.container, partition=one.partition, claim=one.claim
+        )
+        for one in owners.containers
+    ]
+    return pb.Owners(containers=containers, known=owners.known, problem=owners.problem)

@@ -116,6 +116,12 @@ class Device(_message.Message):
     SENSOR_KIND_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     TICK_PERIOD_NS_FIELD_NUMBER: _builtins.int
+    PARTITIONS_FIELD_NUMBER: _builtins.int
+    OWNERS_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    MINOR_FIELD_NUMBER: _builtins.int
+    PCI_BUS_ID_FIELD_NUMBER: _builtins.int
+    DRIVER_VERSION_FIELD_NUMBER: _builtins.int
     uuid: _builtins.str
     name: _builtins.str
     domain: _builtins.str
@@ -130,6 +136,16 @@ class Device(_message.Message):
     """in words: which counter, and the coefficients of a model"""
     tick_period_ns: _builtins.int
     """usual time between two ticks"""
+    index: _builtins.int
+    """number among its kind on this machine, as its driver counts"""
+    minor: _builtins.int
+    """N of /dev/nvidiaN"""
+    pci_bus_id: _builtins.str
+    driver_version: _builtins.str
+    @_builtins.property
+    def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Partition]: ...
+    @_builtins.property
+    def owners(self) -> Global___Owners: ...
     def __init__(
         self,
         *,
@@ -141,14 +157,118 @@ class Device(_message.Message):
         sensor_kind: _builtins.str = ...,
         source: _builtins.str = ...,
         tick_period_ns: _builtins.int = ...,
+        partitions: _abc.Iterable[Global___Partition] | None = ...,
+        owners: Global___Owners | None = ...,
+        index: _builtins.int | None = ...,
+        minor: _builtins.int | None = ...,
+        pci_bus_id: _builtins.str = ...,
+        driver_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_index", b"_index", "_minor", b"_minor", "index", b"index", "minor", b"minor", "owners", b"owners"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_index", b"_index", "_minor", b"_minor", "domain", b"domain", "driver_version", b"driver_version", "index", b"index", "minor", b"minor", "name", b"name", "owners", b"owners", "partitions", b"partitions", "pci_bus_id", b"pci_bus_id", "scope", b"scope", "sensor", b"sensor", "sensor_kind", b"sensor_kind", "source", b"source", "tick_period_ns", b"tick_period_ns", "uuid", b"uuid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__index: _TypeAlias = _typing.Literal["index"]  # noqa: Y015
+    _WhichOneofArgType__index: _TypeAlias = _typing.Literal["_index", b"_index"]  # noqa: Y015
+    _WhichOneofReturnType__minor: _TypeAlias = _typing.Literal["minor"]  # noqa: Y015
+    _WhichOneofArgType__minor: _TypeAlias = _typing.Literal["_minor", b"_minor"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__index) -> _WhichOneofReturnType__index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minor) -> _WhichOneofReturnType__minor | None: ...
+
+Global___Device: _TypeAlias = Device  # noqa: Y015
+
+@_typing.final
+class Partition(_message.Message):
+    """A part of a device that can be given away alone (a MIG instance). It has no energy counter of its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UUID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    uuid: _builtins.str
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        uuid: _builtins.str = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "name", b"name", "scope", b"scope", "sensor", b"sensor", "sensor_kind", b"sensor_kind", "source", b"source", "tick_period_ns", b"tick_period_ns", "uuid", b"uuid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "uuid", b"uuid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Device: _TypeAlias = Device  # noqa: Y015
+Global___Partition: _TypeAlias = Partition  # noqa: Y015
+
+@_typing.final
+class Owner(_message.Message):
+    """A container that a device, or a part of it, was given to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    POD_FIELD_NUMBER: _builtins.int
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    PARTITION_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    pod: _builtins.str
+    container: _builtins.str
+    partition: _builtins.str
+    """UUID of the part; empty: the whole device"""
+    claim: _builtins.str
+    """name of the ResourceClaim, where the device came by one"""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        pod: _builtins.str = ...,
+        container: _builtins.str = ...,
+        partition: _builtins.str = ...,
+        claim: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "container", b"container", "namespace", b"namespace", "partition", b"partition", "pod", b"pod"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Owner: _TypeAlias = Owner  # noqa: Y015
+
+@_typing.final
+class Owners(_message.Message):
+    """Who has a device, by the kubelet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINERS_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    known: _builtins.bool
+    """false: nobody knows, which is not the same as nobody"""
+    problem: _builtins.str
+    """why this may be out of date, or is not known at all"""
+    @_builtins.property
+    def containers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Owner]:
+        """more than one: the device is shared, its energy is not any one's own"""
+
+    def __init__(
+        self,
+        *,
+        containers: _abc.Iterable[Global___Owner] | None = ...,
+        known: _builtins.bool = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["containers", b"containers", "known", b"known", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Owners: _TypeAlias = Owners  # noqa: Y015
 
 @_typing.final
 class DescribeRequest(_message.Message):
@@ -215,6 +335,7 @@ class TickBatch(_message.Message):
     ENERGY_MJ_FIELD_NUMBER: _builtins.int
     FLAGS_FIELD_NUMBER: _builtins.int
     MISSED_TICKS_FIELD_NUMBER: _builtins.int
+    OWNERS_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     first_sequence: _builtins.int
     missed_ticks: _builtins.int
@@ -235,6 +356,10 @@ class TickBatch(_message.Message):
     def flags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """TickFlag bits"""
 
+    @_builtins.property
+    def owners(self) -> Global___Owners:
+        """in the first batch of a stream, and in the first one after they changed"""
+
     def __init__(
         self,
         *,
@@ -245,10 +370,11 @@ class TickBatch(_message.Message):
         energy_mj: _abc.Iterable[_builtins.int] | None = ...,
         flags: _abc.Iterable[_builtins.int] | None = ...,
         missed_ticks: _builtins.int = ...,
+        owners: Global___Owners | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["owners", b"owners"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bracket_ns", b"bracket_ns", "device", b"device", "energy_mj", b"energy_mj", "first_sequence", b"first_sequence", "flags", b"flags", "missed_ticks", b"missed_ticks", "monotonic_ns", b"monotonic_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bracket_ns", b"bracket_ns", "device", b"device", "energy_mj", b"energy_mj", "first_sequence", b"first_sequence", "flags", b"flags", "missed_ticks", b"missed_ticks", "monotonic_ns", b"monotonic_ns", "owners", b"owners"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -161,6 +161,7 @@ class NvmlSensor:
             tick_period_seconds=0.0 if source.integrated else _USUAL_TICK_SECONDS,
             partitions=self._partitions(handle),
             index=index,
+            minor=nvml.ask("nvmlDeviceGetMinorNumber", handle),
             pci_bus_id="" if bus is None else str(bus.busId),
             driver_version=self.driver_version,
         )
@@ -204,8 +205,8 @@ class NvmlSensor:
         with self._lock:
             self._boards.clear()
             self._nvml.restart()
-            for uuid, source in self._sources.items():
-                self._reopen(uuid, source)
+            for board_uuid, source in self._sources.items():
+                self._reopen(board_uuid, source)
 
     def _reopen(self, uuid: str, source: _Source) -> None:
         try:
