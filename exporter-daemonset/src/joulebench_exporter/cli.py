@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(parsed: argparse.Namespace) -> ExporterOptions:
     return ExporterOptions(
         listen=parsed.listen,
+        http=parsed.http,
         sensors=[name.strip() for name in parsed.sensor.split(",") if name.strip()],
         rapl_root=parsed.rapl_root,
         idle_watts=parsed.idle_watts,
@@ -95,6 +96,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         required=True,
         help="unix:/path/to/socket (readable by this user alone), or a port on the loopback interface: 127.0.0.1:9780",
+    )
+    parser.add_argument(
+        "--http",
+        metavar="ADDRESS",
+        help="serve /metrics (Prometheus, OpenMetrics), /healthz and /readyz there, such as 127.0.0.1:9781",
     )
     parser.add_argument(
         "--sensor", metavar="NAMES", default="auto", help="auto, or a list such as rapl (see below; default: auto)"

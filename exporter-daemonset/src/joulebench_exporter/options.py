@@ -10,6 +10,8 @@ class ExporterOptions:
     """All options of `joulebench-exporter`."""
 
     listen: str
+    http: str | None
+    """Where metrics and health are served; None: nowhere."""
     sensors: Sequence[str]
     rapl_root: Path
     idle_watts: float | None

@@ -90,6 +90,8 @@ class Sampler:
         self._listeners = 0
         self._listened_ns = clock.monotonic_ns()
         self._idle = False
+        self.last_read_ns = clock.monotonic_ns()
+        """When the last read ended, whatever it brought."""
         found = (_channel(sensor, device, period_ns, keep_seconds) for sensor in sensors for device in sensor.devices())
         self.channels: Mapping[str, Channel] = {channel.info.uuid: channel for channel in found}
 
@@ -223,10 +225,11 @@ class Sampler:
         except SensorReadError as error:
             channel.ledger.miss()
             _note_failure(channel, error)
+            self.last_read_ns = self._clock.monotonic_ns()
             if channel.rhythm is not None:
-                channel.rhythm.failed(now_ns=self._clock.monotonic_ns())
+                channel.rhythm.failed(now_ns=self.last_read_ns)
             return
-        end_ns = self._clock.monotonic_ns()
+        self.last_read_ns = end_ns = self._clock.monotonic_ns()
         tick = channel.ledger.observe(reading.count, start_ns=start_ns, end_ns=end_ns)
         if tick is not None:
             channel.ring.append(tick)

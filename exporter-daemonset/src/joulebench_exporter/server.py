@@ -19,12 +19,14 @@ from joulebench_exporter.host import boot_id
 from joulebench_exporter.kubelet import KubeletFollower
 from joulebench_exporter.lifeline import on_end_of_input
 from joulebench_exporter.listen import bound
+from joulebench_exporter.metrics import Source
 from joulebench_exporter.options import ExporterOptions
 from joulebench_exporter.ownership import OwnerBook
 from joulebench_exporter.proto.energy_pb2_grpc import add_EnergyServicer_to_server
 from joulebench_exporter.sampler import Sampler
 from joulebench_exporter.sensors.detect import Detected, SensorOptions, open_sensors
 from joulebench_exporter.service import EnergyService
+from joulebench_exporter.web import Pages, serving_pages
 
 # Streams end within one batch interval of a stop; who does not take the rest by then is left behind.
 _GRACE_SECONDS: Final = 1.0
@@ -76,6 +78,17 @@ async def run(options: ExporterOptions) -> None:
                 reason = await stop.wait()
             _log.info("stopping", extra={"reason": reason})
     stop.raise_failure()
+
+
+@asynccontextmanager
+async def _serving_http(target: str | None, source: Source) -> AsyncIterator[None]:
+    """Metrics and health, if an address was given."""
+    if target is None:
+        yield
+        return
+    async with serving_pages(Pages(source), target) as url:
+        _log.info("serving HTTP", extra={"url": url})
+        yield
 
 
 @asynccontextmanager
