@@ -5,19 +5,19 @@ from joulebench_exporter.metrics import METRICS, Metric
 _INTRODUCTION = """\
 # Metrics of the exporter
 
-Served at `/metrics` with `joulebench-exporter --http ADDRESS`, in the Prometheus text format or as OpenMetrics, whichever
-the scraper asks for. Everything comes from memory: a scrape makes no call of a driver. What a device does not tell is
-absent, never 0.
+Served at `/metrics` with `joulebench-exporter --http ADDRESS`, in the Prometheus text format or as OpenMetrics,
+whichever the scraper asks for. Everything comes from memory: a scrape makes no call of a driver. What a device does not
+tell is absent, never 0.
 
-`namespace`, `pod` and `container` join with kube-state-metrics, `gpu` and `UUID` with dcgm-exporter. For example, watts by
-pod, without boards that several pods share:
+`namespace`, `pod` and `container` join with kube-state-metrics, `gpu` and `UUID` with dcgm-exporter. For example, watts
+by pod, without boards that several pods share:
 
 ```
 joulebench_gpu_power_watts
   * on (UUID) group_left (namespace, pod) joulebench_gpu_owner_info{shared="false"}
 ```
 
-Energy of the last five minutes by node, in joules: `sum by (instance) (increase(joulebench_gpu_energy_joules_total[5m]))`.
+Joules of the last five minutes by node: `sum by (instance) (increase(joulebench_gpu_energy_joules_total[5m]))`.
 
 | metric | type | labels | meaning |
 |---|---|---|---|

@@ -10,6 +10,7 @@ from joulebench_exporter import __version__, durations, lifeline
 from joulebench_exporter.errors import ExporterError
 from joulebench_exporter.options import ExporterOptions
 
+_DOCTOR: Final = "doctor"
 _AUTO: Final = "auto"
 _OFF: Final = "off"
 _KUBELET_SOCKET: Final = Path("/var/lib/kubelet/pod-resources/kubelet.sock")
@@ -34,6 +35,7 @@ environment:
   JOULEBENCH_MODELLED_WATTS_PER_CORE  watts that one busy logical core adds  (default 2.76)
 
 examples:
+  joulebench-exporter doctor
   joulebench-exporter --listen unix:/tmp/energy.sock
   joulebench-exporter --listen unix:/tmp/energy.sock --sensor modelled --idle-watts 6 --watts-per-core 4.5
   sudo joulebench-exporter --listen 127.0.0.1:9780 --sensor rapl --period 50ms
@@ -44,7 +46,10 @@ exit status: 0 stopped by signal or by the end of stdin, 1 failed while running,
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parsed = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == [_DOCTOR]:
+        return _examine(_doctor_parser().parse_args(words[1:]))
+    parsed = _parser().parse_args(words)
     if parsed.exit_with_stdin:
         lifeline.die_with_parent()
     # gRPC is imported only now, so that --help and mistakes are answered at once.
@@ -65,16 +70,47 @@ def _options(parsed: argparse.Namespace) -> ExporterOptions:
     return ExporterOptions(
         listen=parsed.listen,
         http=parsed.http,
-        sensors=[name.strip() for name in parsed.sensor.split(",") if name.strip()],
+        sensors=_names(parsed.sensor),
         rapl_root=parsed.rapl_root,
         idle_watts=parsed.idle_watts,
         watts_per_core=parsed.watts_per_core,
         period_ns=parsed.period,
         batch_seconds=parsed.batch / 1e9,
+        record=parsed.record,
+        record_seconds=parsed.record_period / 1e9,
         pod_resources=_pod_resources(parsed.pod_resources),
         ready_file=parsed.ready_file,
         exit_with_stdin=parsed.exit_with_stdin,
     )
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _examine(parsed: argparse.Namespace) -> int:
+    """The doctor; exit status 1 where nothing can be measured."""
+    from joulebench_exporter import doctor, host  # noqa: PLC0415 - as in main
+    from joulebench_exporter.clock import SystemClock  # noqa: PLC0415
+    from joulebench_exporter.sensors.detect import SensorOptions  # noqa: PLC0415
+
+    clock = SystemClock()
+    try:
+        options = SensorOptions(
+            boot_id=host.boot_id(),
+            uptime_ns=clock.boottime_ns,
+            rapl_root=parsed.rapl_root,
+            idle_watts=parsed.idle_watts,
+            watts_per_core=parsed.watts_per_core,
+        )
+        findings = doctor.examine(options, names=_names(parsed.sensor))
+        kubelet = _pod_resources(parsed.pod_resources)
+        for line in doctor.report(findings, clock=clock, seconds=parsed.seconds / 1e9, kubelet=kubelet):
+            print(line, flush=True)  # noqa: T201 - what the command is for
+    except ExporterError as error:
+        print(f"joulebench-exporter: {error}", file=sys.stderr)  # noqa: T201 - for people
+        return error.exit_code
+    return 0 if any(finding.sensor is not None for finding in findings) else 1
 
 
 def _pod_resources(text: str) -> Path | None:
@@ -102,18 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="serve /metrics (Prometheus, OpenMetrics), /healthz and /readyz there, such as 127.0.0.1:9781",
     )
-    parser.add_argument(
-        "--sensor", metavar="NAMES", default="auto", help="auto, or a list such as rapl (see below; default: auto)"
-    )
-    parser.add_argument(
-        "--rapl-root",
-        metavar="DIR",
-        type=Path,
-        default=Path("/sys/class/powercap"),
-        help="where the powercap tree is, in containers often a mount (default: /sys/class/powercap)",
-    )
-    parser.add_argument("--idle-watts", metavar="W", type=float, help="modelled: watts of the whole machine at rest")
-    parser.add_argument("--watts-per-core", metavar="W", type=float, help="modelled: watts that one busy core adds")
+    _add_sensor_options(parser)
     parser.add_argument(
         "--period", metavar="TIME", type=_duration("1ms", "60s"), default="100ms", help="time between reads (100ms)"
     )
@@ -121,11 +146,13 @@ def _parser() -> argparse.ArgumentParser:
         "--batch", metavar="TIME", type=_duration("1ms", "10s"), default="200ms", help="time between messages (200ms)"
     )
     parser.add_argument(
-        "--pod-resources",
-        metavar="SOCKET",
-        default=_AUTO,
-        help="where the kubelet tells which pod has which device; off: do not ask "
-        f"(default: {_KUBELET_SOCKET}, where its folder exists)",
+        "--record",
+        metavar="FILE",
+        type=Path,
+        help="also write a plain log: CSV, one row per device and second (energy, power, utilisation, memory, ...)",
+    )
+    parser.add_argument(
+        "--record-period", metavar="TIME", type=_duration("10ms", "1s"), default="1s", help="between its rows (1s)"
     )
     parser.add_argument(
         "--ready-file",
@@ -143,6 +170,41 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"joulebench-exporter {__version__}")
     return parser
+
+
+def _doctor_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="joulebench-exporter doctor",
+        description="Say which sensors this machine has, what is missing and why, and measure how the counters tick.",
+        allow_abbrev=False,
+    )
+    _add_sensor_options(parser)
+    parser.add_argument(
+        "--seconds", metavar="TIME", type=_duration("100ms", "10m"), default="10s", help="how long to measure (10s)"
+    )
+    return parser
+
+
+def _add_sensor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--sensor", metavar="NAMES", default="auto", help="auto, or a list such as rapl (see below; default: auto)"
+    )
+    parser.add_argument(
+        "--rapl-root",
+        metavar="DIR",
+        type=Path,
+        default=Path("/sys/class/powercap"),
+        help="where the powercap tree is, in containers often a mount (default: /sys/class/powercap)",
+    )
+    parser.add_argument("--idle-watts", metavar="W", type=float, help="modelled: watts of the whole machine at rest")
+    parser.add_argument("--watts-per-core", metavar="W", type=float, help="modelled: watts that one busy core adds")
+    parser.add_argument(
+        "--pod-resources",
+        metavar="SOCKET",
+        default=_AUTO,
+        help="where the kubelet tells which pod has which device; off: do not ask "
+        f"(default: {_KUBELET_SOCKET}, where its folder exists)",
+    )
 
 
 def _duration(least: str, most: str) -> Callable[[str], int]:

@@ -65,21 +65,15 @@ def _gpu_labels(info: DeviceInfo) -> tuple[str, str]:
     return ("" if info.index is None else str(info.index), info.uuid)
 
 
-def _joules(channel: Channel) -> float:
-    newest = channel.ring.newest
-    ticks = channel.ring.after(newest - 1, limit=1)
-    return ticks.energy_mj[0] / 1000 if len(ticks) else 0.0
-
-
 def _gpu_energy(source: Source) -> Iterator[Row]:
     for one in _channels(source, Domain.GPU):
-        yield (*_gpu_labels(one.info), str(one.info.sensor_kind)), _joules(one)
+        yield (*_gpu_labels(one.info), str(one.info.sensor_kind)), one.joules
 
 
 def _energy_of(domain: Domain) -> Callable[[Source], Iterator[Row]]:
     def rows(source: Source) -> Iterator[Row]:
         for one in _channels(source, domain):
-            yield (one.info.uuid, one.info.name, str(one.info.sensor_kind)), _joules(one)
+            yield (one.info.uuid, one.info.name, str(one.info.sensor_kind)), one.joules
 
     return rows
 

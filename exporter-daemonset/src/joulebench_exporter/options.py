@@ -18,6 +18,9 @@ class ExporterOptions:
     watts_per_core: float | None
     period_ns: int
     batch_seconds: float
+    record: Path | None
+    """A CSV file to log into."""
+    record_seconds: float
     pod_resources: Path | None
     """The kubelet's socket; None: owners are not asked for."""
     ready_file: Path | None

@@ -54,6 +54,12 @@ class Channel:
     """How late the last read was."""
 
     @property
+    def joules(self) -> float:
+        """Energy since the exporter's start."""
+        ticks = self.ring.after(self.ring.newest - 1, limit=1)
+        return ticks.energy_mj[-1] / 1000 if len(ticks) else 0.0
+
+    @property
     def followed(self) -> bool:
         """Whether its own rhythm says when to read it."""
         return self.rhythm is not None and self.rhythm.state is not State.FREE

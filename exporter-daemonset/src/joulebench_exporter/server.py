@@ -6,15 +6,16 @@ import logging
 import os
 import signal
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from grpc import aio
 
 from joulebench_exporter import __version__
 from joulebench_exporter.clock import SystemClock
+from joulebench_exporter.diagnosing import Diagnostician
 from joulebench_exporter.host import boot_id
 from joulebench_exporter.kubelet import KubeletFollower
 from joulebench_exporter.lifeline import on_end_of_input
@@ -23,6 +24,7 @@ from joulebench_exporter.metrics import Source
 from joulebench_exporter.options import ExporterOptions
 from joulebench_exporter.ownership import OwnerBook
 from joulebench_exporter.proto.energy_pb2_grpc import add_EnergyServicer_to_server
+from joulebench_exporter.recording import open_record, record
 from joulebench_exporter.sampler import Sampler
 from joulebench_exporter.sensors.detect import Detected, SensorOptions, open_sensors
 from joulebench_exporter.service import EnergyService
@@ -68,8 +70,15 @@ async def run(options: ExporterOptions) -> None:
     )
     with ExitStack() as stack:
         stack.callback(sampler.stop)
+        recording = None if options.record is None else stack.enter_context(open_record(options.record))
+        diagnostician = Diagnostician(channels=sampler.channels.values(), clock=clock)
+        stack.callback(diagnostician.stop)
+        source = Source(sampler=sampler, diagnostician=diagnostician, owners=owners, clock=clock)
         sampler.start(on_failure=stop.fail)
+        diagnostician.start(on_failure=stop.fail)
         async with (
+            _recording(recording, source, options),
+            _serving_http(options.http, source),
             _following_owners(options.pod_resources, sampler, owners),
             serving(service, options.listen) as address,
         ):
@@ -92,13 +101,29 @@ async def _serving_http(target: str | None, source: Source) -> AsyncIterator[Non
 
 
 @asynccontextmanager
+async def _recording(file: TextIO | None, source: Source, options: ExporterOptions) -> AsyncIterator[None]:
+    """The plain log, if one is wanted."""
+    if file is None:
+        yield
+        return
+    async with _in_background(record(source, file, period_seconds=options.record_seconds)):
+        yield
+
+
+@asynccontextmanager
 async def _following_owners(socket: Path | None, sampler: Sampler, book: OwnerBook) -> AsyncIterator[None]:
     """Keep the book of owners while the exporter runs."""
     if socket is None:
         yield
         return
     devices = [channel.info for channel in sampler.channels.values()]
-    task = asyncio.create_task(KubeletFollower(socket=socket, devices=devices, book=book).run())
+    async with _in_background(KubeletFollower(socket=socket, devices=devices, book=book).run()):
+        yield
+
+
+@asynccontextmanager
+async def _in_background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
