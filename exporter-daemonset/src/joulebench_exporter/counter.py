@@ -6,7 +6,7 @@ from fractions import Fraction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counter:
-    """Unit, range and rhythm of one cumulative energy counter.
+    """Unit, range and finder of one cumulative energy counter.
 
     `microjoules_per_count` is exact: 1 for RAPL, 1000 for NVML, a fraction where the hardware counts in its own unit.
     """

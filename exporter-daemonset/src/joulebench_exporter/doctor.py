@@ -110,12 +110,12 @@ def _tick_cells(channel: Channel, *, since: int) -> Iterator[str]:
     ticks = channel.ring.after(since, limit=1_000_000)
     pairs = zip(ticks.bracket_ns, ticks.flags, strict=True)
     brackets = [bracket for bracket, flags in pairs if not flags & TickFlag.GAP]
-    rhythm = channel.rhythm
+    finder = channel.finder
     yield channel.info.uuid
     yield str(len(ticks))
-    yield "-" if rhythm is None else str(rhythm.missed)
+    yield "-" if finder is None else str(finder.missed)
     yield f"{channel.info.tick_period_seconds * 1000:.2f}"
-    yield "-" if rhythm is None else f"{rhythm.jitter_ns / 1e6:.2f}"
+    yield "-" if finder is None else f"{finder.jitter_ns / 1e6:.2f}"
     yield from _percentiles(brackets, unit_ns=1_000_000)
 
 

@@ -333,7 +333,7 @@ METRICS: Final[Sequence[Metric]] = (
         kind=_COUNTER,
         labels=_DEVICE,
         help="Ticks that went by between two reads. Their energy is in the tick after them.",
-        rows=_of_device(lambda channel: None if channel.rhythm is None else channel.rhythm.missed),
+        rows=_of_device(lambda channel: None if channel.finder is None else channel.finder.missed),
     ),
     Metric(
         name="joulebench_exporter_tick_period_seconds",
@@ -349,7 +349,7 @@ METRICS: Final[Sequence[Metric]] = (
         unit="seconds",
         labels=_DEVICE,
         help="Mean distance between when ticks were foretold and when they were seen.",
-        rows=_of_device(lambda channel: None if channel.rhythm is None else channel.rhythm.jitter_ns / 1e9),
+        rows=_of_device(lambda channel: None if channel.finder is None else channel.finder.jitter_ns / 1e9),
     ),
     Metric(
         name="joulebench_exporter_tick_age_seconds",

@@ -11,9 +11,9 @@ from joulebench_exporter.clock import Clock
 from joulebench_exporter.devices import DeviceInfo
 from joulebench_exporter.errors import SensorReadError
 from joulebench_exporter.ledger import Ledger
-from joulebench_exporter.rhythm import MAX_BRACKET_NS, Rhythm, State
 from joulebench_exporter.ring import Ring
 from joulebench_exporter.sensors.base import Sensor, SensorDevice
+from joulebench_exporter.tick_finder import MAX_BRACKET_NS, State, TickFinder
 from joulebench_exporter.ticks import Tick, TickFlag
 
 DEFAULT_KEEP_SECONDS: Final = 720
@@ -42,7 +42,7 @@ class Channel:
     sensor: Sensor
     ledger: Ledger
     ring: Ring
-    rhythm: Rhythm | None = None
+    finder: TickFinder | None = None
     """Of a counter whose ticks are sought; None: it is read on the grid."""
     problem: str | None = None
     """Why the last read failed; None: it did not."""
@@ -61,8 +61,8 @@ class Channel:
 
     @property
     def followed(self) -> bool:
-        """Whether its own rhythm says when to read it."""
-        return self.rhythm is not None and self.rhythm.state is not State.FREE
+        """Whether its tick finder says when to read it."""
+        return self.finder is not None and self.finder.state is not State.FREE
 
 
 class Sampler:
@@ -70,7 +70,7 @@ class Sampler:
 
     Counters without ticks of their own are read on an absolute grid, so that the costs of reads do not add up to a
     drift. Where more than `late_periods` were missed (a starved thread, a machine that slept), the next tick is marked
-    GAP. Counters with ticks are read when their rhythm says so. While nobody listens, all are read at a slow grid.
+    GAP. Counters with ticks are read when their tick finder says so. While nobody listens, all are read at a slow grid.
     """
 
     def __init__(
@@ -161,9 +161,9 @@ class Sampler:
             return grid_ns
         due_ns = grid_ns
         for channel in self.channels.values():
-            rhythm = channel.rhythm
-            if rhythm is not None and rhythm.state is not State.FREE and rhythm.due_ns < due_ns:
-                due_ns = rhythm.due_ns
+            finder = channel.finder
+            if finder is not None and finder.state is not State.FREE and finder.due_ns < due_ns:
+                due_ns = finder.due_ns
         return due_ns
 
     def _next_on_grid(self, grid_ns: int) -> int:
@@ -182,8 +182,8 @@ class Sampler:
             self._last_round_ns = None  # the grid has another period from now on
         if self._idle and not idle:
             for channel in self.channels.values():
-                if channel.rhythm is not None and channel.followed:
-                    channel.rhythm.seek(now_ns=now_ns)
+                if channel.finder is not None and channel.followed:
+                    channel.finder.seek(now_ns=now_ns)
         self._idle = idle
 
     def _note_suspension(self) -> None:
@@ -193,9 +193,9 @@ class Sampler:
         if before_ns is None or suspended_ns - before_ns < _SLEPT_NS:
             return
         for channel in self.channels.values():
-            if channel.rhythm is not None and channel.followed:
+            if channel.finder is not None and channel.followed:
                 channel.ledger.miss()
-                channel.rhythm.seek(now_ns=self._clock.monotonic_ns())
+                channel.finder.seek(now_ns=self._clock.monotonic_ns())
 
     def _round(self, channels: Iterable[Channel]) -> None:
         late = self._came_late()
@@ -215,12 +215,12 @@ class Sampler:
 
     def _read_followed(self, now_ns: int) -> None:
         for channel in self.channels.values():
-            rhythm = channel.rhythm
-            if rhythm is None or rhythm.state is State.FREE or rhythm.due_ns > now_ns + _TOGETHER_NS:
+            finder = channel.finder
+            if finder is None or finder.state is State.FREE or finder.due_ns > now_ns + _TOGETHER_NS:
                 continue
-            if rhythm.period_ns and now_ns - rhythm.due_ns > self._late_periods * rhythm.period_ns:
+            if finder.period_ns and now_ns - finder.due_ns > self._late_periods * finder.period_ns:
                 channel.ledger.miss()
-            channel.lag_ns = max(0, now_ns - rhythm.due_ns)
+            channel.lag_ns = max(0, now_ns - finder.due_ns)
             self._read(channel)
 
     def _read(self, channel: Channel) -> None:
@@ -232,8 +232,8 @@ class Sampler:
             channel.ledger.miss()
             _note_failure(channel, error)
             self.last_read_ns = self._clock.monotonic_ns()
-            if channel.rhythm is not None:
-                channel.rhythm.failed(now_ns=self.last_read_ns)
+            if channel.finder is not None:
+                channel.finder.failed(now_ns=self.last_read_ns)
             return
         self.last_read_ns = end_ns = self._clock.monotonic_ns()
         tick = channel.ledger.observe(reading.count, start_ns=start_ns, end_ns=end_ns)
@@ -241,21 +241,23 @@ class Sampler:
             channel.ring.append(tick)
             channel.last_tick_ns = end_ns
             channel.resets += bool(tick.flags & TickFlag.RESET)
-        if channel.rhythm is not None and channel.rhythm.state is not State.FREE:
-            self._tell_rhythm(channel, channel.rhythm, tick, start_ns=start_ns, end_ns=end_ns)
+        if channel.finder is not None and channel.finder.state is not State.FREE:
+            self._tell_finder(channel, channel.finder, tick, start_ns=start_ns, end_ns=end_ns)
         if channel.problem is not None:
             _note_success(channel)
 
-    def _tell_rhythm(self, channel: Channel, rhythm: Rhythm, tick: Tick | None, *, start_ns: int, end_ns: int) -> None:
-        before = rhythm.state
+    def _tell_finder(
+        self, channel: Channel, finder: TickFinder, tick: Tick | None, *, start_ns: int, end_ns: int
+    ) -> None:
+        before = finder.state
         if tick is None or tick.sequence == 1:  # the first read sees no change
-            rhythm.unchanged(end_ns=end_ns)
+            finder.unchanged(end_ns=end_ns)
         elif not self._idle:
-            rhythm.moved(start_ns=start_ns, end_ns=end_ns, bracket_ns=tick.bracket_ns)
-        if rhythm.state is not before and rhythm.state is not State.SEEKING:
-            self._rhythm_found(channel, rhythm.period_ns or self._period_ns)
+            finder.moved(start_ns=start_ns, end_ns=end_ns, bracket_ns=tick.bracket_ns)
+        if finder.state is not before and finder.state is not State.SEEKING:
+            self._ticks_found(channel, finder.period_ns or self._period_ns)
 
-    def _rhythm_found(self, channel: Channel, period_ns: int) -> None:
+    def _ticks_found(self, channel: Channel, period_ns: int) -> None:
         if channel.followed:
             _log.debug("ticks found", extra={"device": channel.info.uuid, "period_ms": period_ns / 1e6})
         else:
@@ -266,11 +268,11 @@ class Sampler:
 
     def _choose_grid(self) -> None:
         """Whether it is cheaper to wake up for every counter, or for all of them at a common grid."""
-        rhythms = [channel.rhythm for channel in self.channels.values() if channel.rhythm and channel.followed]
-        wakes_per_second = sum(_READS_PER_TICK * 1e9 / rhythm.period_ns for rhythm in rhythms if rhythm.period_ns)
+        finders = [channel.finder for channel in self.channels.values() if channel.finder and channel.followed]
+        wakes_per_second = sum(_READS_PER_TICK * 1e9 / finder.period_ns for finder in finders if finder.period_ns)
         grid_ns = MAX_BRACKET_NS if wakes_per_second > 1e9 / MAX_BRACKET_NS else None
-        for rhythm in rhythms:
-            rhythm.grid_ns = grid_ns
+        for finder in finders:
+            finder.grid_ns = grid_ns
 
 
 def _channel(sensor: Sensor, device: SensorDevice, period_ns: int, keep_seconds: float) -> Channel:
@@ -285,7 +287,7 @@ def _channel(sensor: Sensor, device: SensorDevice, period_ns: int, keep_seconds:
         ledger=Ledger(device.counter),
         # On the grid at most one tick a round, however the device's own ticks fall.
         ring=Ring(capacity=int(keep_seconds / (tick_period_seconds or period_ns / 1e9)) + 1),
-        rhythm=Rhythm() if sought else None,
+        finder=TickFinder() if sought else None,
     )
 
 

@@ -28,9 +28,10 @@ class SensorDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One read of one counter, in raw counts."""
+    """One read of one counter, in raw counts, with the power that came along. None: not known."""
 
     count: int
+    power_watts: float | None = None
 
 
 class Sensor(Protocol):

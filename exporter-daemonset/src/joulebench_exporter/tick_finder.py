@@ -52,7 +52,7 @@ class State(Enum):
     """The counter has no ticks worth finding."""
 
 
-class Rhythm:
+class TickFinder:
     """One counter's ticks. Times are monotonic nanoseconds."""
 
     def __init__(self) -> None:
