@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from joulebench_exporter import __version__, durations, lifeline
-from joulebench_exporter.errors import ExporterError
+from joulebench_exporter.errors import BadOptionError, ExporterError
 from joulebench_exporter.options import ExporterOptions
+from joulebench_exporter.tls import Tls
 
 _DOCTOR: Final = "doctor"
 _AUTO: Final = "auto"
 _OFF: Final = "off"
+_NONE: Final = "none"
+_TOKEN: Final = "token"  # noqa: S105 - a word of ours
 _KUBELET_SOCKET: Final = Path("/var/lib/kubelet/pod-resources/kubelet.sock")
 
 _DESCRIPTION = """\
@@ -76,6 +79,11 @@ def _options(parsed: argparse.Namespace) -> ExporterOptions:
         watts_per_core=parsed.watts_per_core,
         period_ns=parsed.period,
         batch_seconds=parsed.batch / 1e9,
+        ask_for_tokens=parsed.auth == _TOKEN,
+        audience=parsed.audience,
+        namespaces=parsed.allow_namespace,
+        ask_scrapers_for_tokens=parsed.metrics_auth == _TOKEN,
+        tls=_tls(parsed.tls_cert, parsed.tls_key),
         record=parsed.record,
         record_seconds=parsed.record_period / 1e9,
         pod_resources=_pod_resources(parsed.pod_resources),
@@ -113,6 +121,12 @@ def _examine(parsed: argparse.Namespace) -> int:
     return 0 if any(finding.sensor is not None for finding in findings) else 1
 
 
+def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
+    if (certificate is None) != (key is None):
+        raise BadOptionError("--tls-cert and --tls-key go together", remedy="Give both, or neither.")
+    return None if certificate is None or key is None else Tls(certificate=certificate, key=key)
+
+
 def _pod_resources(text: str) -> Path | None:
     if text == _OFF or (text == _AUTO and not _KUBELET_SOCKET.parent.is_dir()):
         return None
@@ -145,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--batch", metavar="TIME", type=_duration("1ms", "10s"), default="200ms", help="time between messages (200ms)"
     )
+    _add_access_options(parser)
     parser.add_argument(
         "--record",
         metavar="FILE",
@@ -170,6 +185,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"joulebench-exporter {__version__}")
     return parser
+
+
+def _add_access_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--auth",
+        choices=[_NONE, _TOKEN],
+        default=_NONE,
+        help="token: callers over TCP present a service-account token, checked by the cluster; needed to listen on "
+        "other addresses than loopback (default: none)",
+    )
+    parser.add_argument(
+        "--audience", metavar="NAME", default="joulebench-exporter", help="audience of those tokens (%(default)s)"
+    )
+    parser.add_argument(
+        "--allow-namespace",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="whose service accounts may read; several times for several (default: all)",
+    )
+    parser.add_argument(
+        "--metrics-auth",
+        choices=[_NONE, _TOKEN],
+        default=_NONE,
+        help="token: scrapers of /metrics need a token and the right to get /metrics (default: none)",
+    )
+    parser.add_argument("--tls-cert", metavar="FILE", type=Path, help="serve TCP and HTTP with this certificate (PEM)")
+    parser.add_argument("--tls-key", metavar="FILE", type=Path, help="and its key (PEM)")
 
 
 def _doctor_parser() -> argparse.ArgumentParser:

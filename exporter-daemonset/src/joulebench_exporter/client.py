@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Never, Self, TypeVar
 
 import grpc
@@ -18,6 +19,7 @@ from grpc import aio
 from joulebench_api.contracts.energy import Domain, Scope, SensorKind
 from joulebench_exporter.devices import DeviceInfo, Owner, Owners, Partition
 from joulebench_exporter.errors import (
+    ExporterAccessError,
     ExporterError,
     ExporterProtocolError,
     ExporterRequestError,
@@ -32,6 +34,7 @@ from joulebench_exporter.ticks import TickFlag
 __all__ = [
     "Description",
     "DeviceInfo",
+    "ExporterAccessError",
     "ExporterClient",
     "ExporterError",
     "ExporterProtocolError",
@@ -62,6 +65,7 @@ _CHANNEL_OPTIONS: Final = (
 _REQUEST_CODES: Final = frozenset(
     {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
 )
+_ACCESS_CODES: Final = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 _UNAVAILABLE_CODES: Final = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 )
@@ -142,10 +146,22 @@ class ExporterClient:
     Each call waits for the exporter to come up for as long as its time limit allows.
     """
 
-    def __init__(self, target: str, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+        token_file: Path | None = None,
+        ca_file: Path | None = None,
+    ) -> None:
+        """`token_file`: a service-account token for the exporter's audience, read anew for each call, as it is rotated.
+
+        `ca_file`: the PEM file of who signed the exporter's certificate; without it the connection is not encrypted.
+        """
         self._target = target
         self._timeout_seconds = timeout_seconds
-        self._channel = aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
+        self._token_file = token_file
+        self._channel = _channel(target, ca_file)
         self._stub = EnergyStub(self._channel)
 
     async def __aenter__(self) -> Self:
@@ -160,7 +176,9 @@ class ExporterClient:
 
     async def describe(self) -> Description:
         """Ask what is measured there."""
-        call = self._stub.Describe(pb.DescribeRequest(), timeout=self._timeout_seconds, wait_for_ready=True)
+        call = self._stub.Describe(
+            pb.DescribeRequest(), timeout=self._timeout_seconds, wait_for_ready=True, metadata=self._metadata()
+        )
         response = await self._answer(call)
         self._check_version(response.exporter)
         return Description(
@@ -173,9 +191,11 @@ class ExporterClient:
 
     async def ping(self) -> PingSample:
         """Exchange clocks once. Take several; the one with the shortest round trip is the best."""
-        request = pb.PingRequest()
+        request, metadata = pb.PingRequest(), self._metadata()
         t0_ns = time.monotonic_ns()
-        response = await self._answer(self._stub.Ping(request, timeout=self._timeout_seconds, wait_for_ready=True))
+        response = await self._answer(
+            self._stub.Ping(request, timeout=self._timeout_seconds, wait_for_ready=True, metadata=metadata)
+        )
         t3_ns = time.monotonic_ns()
         return PingSample(
             instance_id=response.exporter.instance_id,
@@ -200,7 +220,7 @@ class ExporterClient:
         has, under its new id; without it, numbers ahead of the exporter's raise ExporterRequestError.
         """
         request = pb.WatchRequest(devices=devices, after_sequence=after or {}, instance_id=instance_id or "")
-        call = self._stub.Watch(request)
+        call = self._stub.Watch(request, metadata=self._metadata())
         owners: dict[str, Owners] = {}
         try:
             async for response in call:
@@ -225,12 +245,24 @@ class ExporterClient:
     async def window(self, device: str, from_ns: int, to_ns: int) -> TickWindow:
         """The ticks around and between two times of the exporter's clock."""
         request = pb.WindowRequest(device=device, from_ns=from_ns, to_ns=to_ns)
-        response = await self._answer(self._stub.Window(request, timeout=self._timeout_seconds, wait_for_ready=True))
+        response = await self._answer(
+            self._stub.Window(request, timeout=self._timeout_seconds, wait_for_ready=True, metadata=self._metadata())
+        )
         return TickWindow(
             ticks=_tick_batch(response.exporter, response.clock, response.ticks),
             covers_start=response.covers_start,
             covers_end=response.covers_end,
         )
+
+    def _metadata(self) -> aio.Metadata | None:
+        if self._token_file is None:
+            return None
+        try:
+            token = self._token_file.read_text(encoding="ascii").strip()
+        except OSError as error:
+            message = f"cannot read the token {self._token_file}: {error.strerror}"
+            raise ExporterAccessError(message, remedy="Mount a service-account token there.") from error
+        return aio.Metadata(("authorization", f"Bearer {token}"))
 
     async def _answer(self, call: Awaitable[Response]) -> Response:
         try:
@@ -246,6 +278,9 @@ class ExporterClient:
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             remedy = "Watch again from the last tick received, and read without long pauses."
             raise SubscriberTooSlowError(message, remedy=remedy) from error
+        if code in _ACCESS_CODES:
+            remedy = "Give the client a service-account token that is bound to the exporter's audience."
+            raise ExporterAccessError(message, remedy=remedy) from error
         if code in _UNAVAILABLE_CODES:
             raise ExporterUnavailableError(message, remedy="Does the exporter run, and listen there?") from error
         raise ExporterError(message, remedy="See the exporter's log.") from error
@@ -279,6 +314,17 @@ class ExporterClient:
         except ValueError as error:
             message = f"the exporter at {self._target} describes device {device.uuid!r} in unknown words: {error}"
             raise ExporterProtocolError(message, remedy="Use the same release of joulebench on both sides.") from error
+
+
+def _channel(target: str, ca_file: Path | None) -> aio.Channel:
+    if ca_file is None:
+        return aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
+    try:
+        credentials = grpc.ssl_channel_credentials(ca_file.read_bytes())
+    except OSError as error:
+        message = f"cannot read the certificate {ca_file}: {error.strerror}"
+        raise ExporterAccessError(message, remedy="Give the PEM file of who signed the exporter's.") from error
+    return aio.secure_channel(target, credentials, options=_CHANNEL_OPTIONS)
 
 
 def _owners(owners: pb.Owners) -> Owners:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from joulebench_exporter.tls import Tls
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExporterOptions:
@@ -18,6 +20,14 @@ class ExporterOptions:
     watts_per_core: float | None
     period_ns: int
     batch_seconds: float
+    ask_for_tokens: bool
+    """Callers over TCP present a service-account token ..."""
+    audience: str
+    """... for this audience ..."""
+    namespaces: Sequence[str]
+    """... of one of these namespaces; none: of any."""
+    ask_scrapers_for_tokens: bool
+    tls: Tls | None
     record: Path | None
     """A CSV file to log into."""
     record_seconds: float

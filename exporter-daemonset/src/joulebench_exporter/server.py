@@ -14,12 +14,14 @@ from typing import Final, TextIO
 from grpc import aio
 
 from joulebench_exporter import __version__
+from joulebench_exporter.access import Gate, GateInterceptor, MetricsGuard
 from joulebench_exporter.clock import SystemClock
 from joulebench_exporter.diagnosing import Diagnostician
 from joulebench_exporter.host import boot_id
+from joulebench_exporter.kube_api import KubeApi
 from joulebench_exporter.kubelet import KubeletFollower
 from joulebench_exporter.lifeline import on_end_of_input
-from joulebench_exporter.listen import bound
+from joulebench_exporter.listen import bound, unix_path
 from joulebench_exporter.metrics import Source
 from joulebench_exporter.options import ExporterOptions
 from joulebench_exporter.ownership import OwnerBook
@@ -28,6 +30,7 @@ from joulebench_exporter.recording import open_record, record
 from joulebench_exporter.sampler import Sampler
 from joulebench_exporter.sensors.detect import Detected, SensorOptions, open_sensors
 from joulebench_exporter.service import EnergyService
+from joulebench_exporter.tls import Tls
 from joulebench_exporter.web import Pages, serving_pages
 
 # Streams end within one batch interval of a stop; who does not take the rest by then is left behind.
@@ -37,12 +40,15 @@ _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def serving(service: EnergyService, target: str) -> AsyncIterator[str]:
+async def serving(
+    service: EnergyService, target: str, *, gate: Gate | None = None, tls: Tls | None = None
+) -> AsyncIterator[str]:
     """Serve on a target (see `listen`) and yield the target to connect to; in the end let the streams finish."""
+    interceptors = [] if gate is None else [GateInterceptor(gate)]
     # Without SO_REUSEPORT off, two exporters would share one port and each get half of the calls.
-    server = aio.server(options=[("grpc.so_reuseport", 0)])
+    server = aio.server(options=[("grpc.so_reuseport", 0)], interceptors=interceptors)
     add_EnergyServicer_to_server(service, server)
-    with bound(server, target) as address:
+    with bound(server, target, guarded=gate is not None, tls=tls) as address:
         await server.start()
         try:
             yield address
@@ -56,6 +62,7 @@ async def run(options: ExporterOptions) -> None:
     stop = _Stop()
     stop.listen(with_stdin=options.exit_with_stdin)
     clock, boot, instance_id = SystemClock(), boot_id(), uuid.uuid4().hex
+    gate, guard = _access(options, clock)
     detected = _open_sensors(options, boot=boot, clock=clock)
     sampler = Sampler(sensors=detected.sensors, clock=clock, period_ns=options.period_ns, sleeps_when_idle=True)
     owners = OwnerBook()
@@ -78,9 +85,9 @@ async def run(options: ExporterOptions) -> None:
         diagnostician.start(on_failure=stop.fail)
         async with (
             _recording(recording, source, options),
-            _serving_http(options.http, source),
+            _serving_http(options, source, guard),
             _following_owners(options.pod_resources, sampler, owners),
-            serving(service, options.listen) as address,
+            serving(service, options.listen, gate=gate, tls=options.tls) as address,
         ):
             _log_start(address, detected, sampler)
             with _ready_file(options.ready_file, address=address, instance_id=instance_id, boot=boot):
@@ -89,13 +96,26 @@ async def run(options: ExporterOptions) -> None:
     stop.raise_failure()
 
 
+def _access(options: ExporterOptions, clock: SystemClock) -> tuple[Gate | None, MetricsGuard | None]:
+    """Who is asked for a token. Over a Unix socket nobody: its permissions are enough."""
+    for_streams = options.ask_for_tokens and unix_path(options.listen) is None
+    if not for_streams and not options.ask_scrapers_for_tokens:
+        return None, None
+    if options.tls is None:
+        _log.warning("tokens travel unencrypted: give --tls-cert and --tls-key, or trust the network")
+    api = KubeApi.of_this_pod()
+    gate = Gate(api, clock=clock, audience=options.audience, namespaces=options.namespaces) if for_streams else None
+    return gate, MetricsGuard(api, clock=clock) if options.ask_scrapers_for_tokens else None
+
+
 @asynccontextmanager
-async def _serving_http(target: str | None, source: Source) -> AsyncIterator[None]:
+async def _serving_http(options: ExporterOptions, source: Source, guard: MetricsGuard | None) -> AsyncIterator[None]:
     """Metrics and health, if an address was given."""
-    if target is None:
+    if options.http is None:
         yield
         return
-    async with serving_pages(Pages(source), target) as url:
+    tls = None if options.tls is None else options.tls.context()
+    async with serving_pages(Pages(source, guard=guard), options.http, tls=tls) as url:
         _log.info("serving HTTP", extra={"url": url})
         yield
 
