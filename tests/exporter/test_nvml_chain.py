@@ -51,6 +51,13 @@ async def follow(client: ExporterClient, uuid: str, *, until: Callable[[list[Tic
     raise AssertionError("the stream ended")
 
 
+async def session_begins(stub: StubNvml, *, after: int) -> None:
+    """Wait until the exporter has initialised the library again."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while stub.control.inits <= after:  # noqa: ASYNC110 - another process sets it
+            await asyncio.sleep(0.01)
+
+
 def at_least(ticks: int) -> Callable[[list[TickBatch]], bool]:
     return lambda batches: sum(len(batch.time_ns) for batch in batches) >= ticks
 
@@ -63,6 +70,7 @@ async def test_what_a_reader_gets_is_what_the_board_showed(nvml: BuildStub) -> N
             description = await client.describe()
             batches = await follow(client, uuid, until=at_least(100))
     device = description.devices[1]
+    assert device.tick_period_seconds == pytest.approx(0.02, rel=0.02)  # found before it was told
     assert (device.uuid, device.domain, device.sensor_kind) == (uuid, Domain.GPU, SensorKind.SIMULATED)
     times = [time_ns for batch in batches for time_ns in batch.time_ns]
     brackets = [bracket for batch in batches for bracket in batch.bracket_ns]
@@ -81,7 +89,9 @@ async def test_a_lost_board_is_a_gap_and_no_joule_is_invented(nvml: BuildStub) -
         async with ExporterClient(running.address, timeout_seconds=DEADLINE_SECONDS) as client:
             await client.describe()
             await follow(client, lost.uuid, until=at_least(5))
+            inits = stub.control.inits
             lost.control.error = GPU_IS_LOST
+            await session_begins(stub, after=inits)
             seen = await follow(client, other.uuid, until=at_least(30))
             lost.control.error = 0
             gapped = await follow(

@@ -111,6 +111,14 @@ class Sampler:
         """Who follows the ticks now."""
         return self._listeners
 
+    @property
+    def finding(self) -> bool:
+        """Whether the ticks of a counter that can be read have not been found yet."""
+        return any(
+            one.finder is not None and one.finder.period_ns is None and one.problem is None
+            for one in self.channels.values()
+        )
+
     def listen(self, change: int) -> None:
         """A subscriber came (1) or left (-1). Called from the event loop's thread only."""
         self._listeners += change
@@ -123,15 +131,15 @@ class Sampler:
     def run(self) -> None:
         """Read whatever is due, the grid from one period from now, until stopped."""
         grid_ns = self._clock.monotonic_ns() + self._period_ns
-        while not self._clock.wait_until(self._next_due_ns(grid_ns), self._stop):
+        due_ns = self._next_due_ns(grid_ns)
+        while not self._clock.wait_until(due_ns, self._stop):
             now_ns = self._clock.monotonic_ns()
-            self._note_suspension()
-            self._fall_idle_or_wake(now_ns)
             if now_ns >= grid_ns:
+                self._note_suspension()
+                self._fall_idle_or_wake(now_ns)
                 self._round([channel for channel in self.channels.values() if self._idle or not channel.followed])
                 grid_ns = self._next_on_grid(grid_ns)
-            if not self._idle:
-                self._read_followed(now_ns)
+            due_ns = grid_ns if self._idle else self._read_followed(now_ns, grid_ns)
 
     def start(self, *, on_failure: Callable[[Exception], None]) -> None:
         """Take the first sample now, so that bad sensors show at once; then sample in a thread of its own.
@@ -213,15 +221,20 @@ class Sampler:
         missed_periods = (now_ns - last_ns) // self._grid_period_ns() - 1
         return missed_periods > self._late_periods
 
-    def _read_followed(self, now_ns: int) -> None:
+    def _read_followed(self, now_ns: int, next_ns: int) -> int:
+        """Read what is due; when to wake up next, at `next_ns` at the latest."""
+        late_ns = now_ns + _TOGETHER_NS
         for channel in self.channels.values():
             finder = channel.finder
-            if finder is None or finder.state is State.FREE or finder.due_ns > now_ns + _TOGETHER_NS:
+            if finder is None or finder.state is State.FREE:
                 continue
-            if finder.period_ns and now_ns - finder.due_ns > self._late_periods * finder.period_ns:
-                channel.ledger.miss()
-            channel.lag_ns = max(0, now_ns - finder.due_ns)
-            self._read(channel)
+            if finder.due_ns <= late_ns:
+                if finder.period_ns and now_ns - finder.due_ns > self._late_periods * finder.period_ns:
+                    channel.ledger.miss()
+                channel.lag_ns = max(0, now_ns - finder.due_ns)
+                self._read(channel)
+            next_ns = min(next_ns, finder.due_ns)
+        return next_ns
 
     def _read(self, channel: Channel) -> None:
         channel.reads += 1

@@ -29,6 +29,8 @@ Response = TypeVar("Response")
 DEFAULT_BATCH_SECONDS: Final = 0.2
 DEFAULT_SLOW_SECONDS: Final = 10.0
 
+_FINDING_NS: Final = 2_500_000_000
+_FINDING_POLL_SECONDS: Final = 0.05
 _MAX_BATCH_TICKS: Final = 1024
 """Per device and message, so that a long replay neither fills a message nor holds up others."""
 
@@ -71,6 +73,7 @@ class EnergyService(pb_grpc.EnergyServicer):
         self._batch_seconds = batch_seconds
         self._slow_seconds = slow_seconds
         self._stopping = asyncio.Event()
+        self._finding_until_ns = clock.monotonic_ns() + _FINDING_NS
         self._exporter = pb.Exporter(instance_id=instance_id, boot_id=boot_id, protocol_version=PROTOCOL_VERSION)
 
     def stop(self) -> None:
@@ -83,6 +86,7 @@ class EnergyService(pb_grpc.EnergyServicer):
         context: aio.ServicerContext[pb.DescribeRequest, Awaitable[pb.DescribeResponse]],  # noqa: ARG002 - not needed
     ) -> pb.DescribeResponse:
         """What is measured here."""
+        await self._first_ticks_found()
         return pb.DescribeResponse(
             exporter=self._exporter,
             clock=self._clock_pair(),
@@ -90,6 +94,11 @@ class EnergyService(pb_grpc.EnergyServicer):
             notes=self._notes,
             exporter_version=__version__,
         )
+
+    async def _first_ticks_found(self) -> None:
+        """Right after the start, wait until the tick periods are known: readers judge gaps by them."""
+        while self._sampler.finding and self._clock.monotonic_ns() < self._finding_until_ns:  # noqa: ASYNC110 - a thread
+            await asyncio.sleep(_FINDING_POLL_SECONDS)
 
     async def Ping(  # noqa: N802 - named by the protocol
         self,
