@@ -16,6 +16,7 @@ from joulebench_api.contracts.energy import Domain, Scope, SensorKind
 from joulebench_exporter.client import ExporterClient
 from joulebench_exporter.counter import Counter
 from joulebench_exporter.devices import DeviceInfo
+from joulebench_exporter.diagnosing import Looks
 from joulebench_exporter.errors import SensorReadError
 from joulebench_exporter.ownership import OwnerBook
 from joulebench_exporter.sampler import Sampler
@@ -169,6 +170,7 @@ def serve(tmp_path: Path, clock: FakeClock) -> ServeExporter:
         instance_id: str = "instance-1",
         socket: str = "energy.sock",
         owners: OwnerBook | None = None,
+        looks: Mapping[str, Looks] | None = None,
     ) -> AsyncIterator[Exporter]:
         sensor = ScriptedSensor({f"gpu-{index}": 5 for index in range(devices)}, clock=clock)
         keep_seconds = (keep_ticks - 1) * PERIOD_NS / 1e9
@@ -180,6 +182,7 @@ def serve(tmp_path: Path, clock: FakeClock) -> ServeExporter:
             boot_id="boot-1",
             notes=["a note"],
             owners=owners,
+            looks=looks,
             batch_seconds=0.005,
             slow_seconds=slow_seconds,
         )

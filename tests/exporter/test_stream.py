@@ -12,6 +12,7 @@ import pytest
 
 from joulebench_api.contracts.energy import Domain, Scope, SensorKind
 from joulebench_exporter.client import (
+    Diagnostics,
     ExporterClient,
     ExporterProtocolError,
     ExporterRequestError,
@@ -20,6 +21,7 @@ from joulebench_exporter.client import (
     TickBatch,
     TickFlag,
 )
+from joulebench_exporter.diagnosing import Looks
 from joulebench_exporter.proto import energy_pb2 as pb
 from joulebench_exporter.ticks import Tick
 
@@ -395,3 +397,21 @@ async def test_a_wall_clock_that_is_set_does_not_move_ticks(
     assert after.time_ns[0] - before.time_ns[0] == PERIOD_NS
     assert after.realtime_ns == 5
     assert after.flags == [0]
+
+
+async def test_a_look_at_a_device_is_told_once_and_its_nonsense_is_marked(serve: "ServeExporter") -> None:
+    looks: dict[str, Looks] = {}
+    async with serve(looks=looks) as exporter, exporter.client() as client:
+        channel = exporter.sampler.channels["gpu-0"]
+        first_look = Diagnostics(time_ns=7, power_watts=300.5, utilisation_percent=140, clock_reasons=4)
+        looks["gpu-0"] = Looks(channel=channel, latest=first_look)
+        batches = client.watch()
+        (first,) = await take(batches, ticks=1)
+        exporter.tick()
+        (second,) = await take(batches, ticks=1)
+        looks["gpu-0"].latest = Diagnostics(time_ns=8, temperature_celsius=0)
+        exporter.tick()
+        (third,) = await take(batches, ticks=1)
+    assert (first.look, first.suspect) == (first_look, ("utilisation_percent",))
+    assert (second.look, second.suspect) == (None, ())
+    assert third.look == Diagnostics(time_ns=8, temperature_celsius=0)  # 0 is told, and is not unknown

@@ -9,7 +9,7 @@ async with ExporterClient("unix:/tmp/energy.sock") as exporter:
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Never, Self, TypeVar
 
@@ -18,6 +18,7 @@ from grpc import aio
 
 from joulebench_api.contracts.energy import Domain, Scope, SensorKind
 from joulebench_exporter.devices import DeviceInfo, Owner, Owners, Partition
+from joulebench_exporter.diagnostics import Diagnostics
 from joulebench_exporter.errors import (
     ExporterAccessError,
     ExporterError,
@@ -34,6 +35,7 @@ from joulebench_exporter.ticks import TickFlag
 __all__ = [
     "Description",
     "DeviceInfo",
+    "Diagnostics",
     "ExporterAccessError",
     "ExporterClient",
     "ExporterError",
@@ -52,6 +54,7 @@ __all__ = [
 
 Response = TypeVar("Response")
 
+_LOOK_FIELDS: Final = frozenset(field.name for field in fields(Diagnostics)) - {"time_ns"}
 _NOBODY_KNOWS: Final = Owners()
 _TIMEOUT_SECONDS: Final = 5.0
 _CHANNEL_OPTIONS: Final = (
@@ -122,6 +125,10 @@ class TickBatch:
     """... and what its wall clock said then (since 1970)."""
     owners: Owners = _NOBODY_KNOWS
     """Who has the device, as far as the exporter knew when it sent this."""
+    look: Diagnostics | None = None
+    """The newest look at power, load, memory, heat and clocks, if there was one since the batch before."""
+    suspect: tuple[str, ...] = ()
+    """Fields of the look whose values cannot be true."""
 
     @property
     def last_sequence(self) -> int:
@@ -351,4 +358,11 @@ def _tick_batch(
         monotonic_ns=clock.monotonic_ns,
         realtime_ns=clock.realtime_ns,
         owners=owners,
+        look=_look(batch.look) if batch.HasField("look") else None,
+        suspect=tuple(batch.look.suspect),
     )
+
+
+def _look(look: pb.Look) -> Diagnostics:
+    told = {field.name: value for field, value in look.ListFields() if field.name in _LOOK_FIELDS}
+    return Diagnostics(time_ns=look.monotonic_ns, **told)

@@ -65,6 +65,7 @@ async def run(options: ExporterOptions) -> None:
     gate, guard = _access(options, clock)
     detected = _open_sensors(options, boot=boot, clock=clock)
     sampler = Sampler(sensors=detected.sensors, clock=clock, period_ns=options.period_ns, sleeps_when_idle=True)
+    diagnostician = Diagnostician(channels=sampler.channels.values(), clock=clock)
     owners = OwnerBook()
     service = EnergyService(
         sampler=sampler,
@@ -73,12 +74,12 @@ async def run(options: ExporterOptions) -> None:
         boot_id=boot,
         notes=list(detected.notes),
         owners=owners,
+        looks=diagnostician.looks,
         batch_seconds=options.batch_seconds,
     )
     with ExitStack() as stack:
         stack.callback(sampler.stop)
         recording = None if options.record is None else stack.enter_context(open_record(options.record))
-        diagnostician = Diagnostician(channels=sampler.channels.values(), clock=clock)
         stack.callback(diagnostician.stop)
         source = Source(sampler=sampler, diagnostician=diagnostician, owners=owners, clock=clock)
         sampler.start(on_failure=stop.fail)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Final, Never, TypeVar
 
@@ -13,6 +13,8 @@ from grpc import aio
 from joulebench_exporter import __version__
 from joulebench_exporter.clock import Clock
 from joulebench_exporter.devices import DeviceInfo, Owners
+from joulebench_exporter.diagnosing import Looks
+from joulebench_exporter.diagnostics import Diagnostics, suspects
 from joulebench_exporter.ownership import OwnerBook
 from joulebench_exporter.proto import PROTOCOL_VERSION
 from joulebench_exporter.proto import energy_pb2 as pb
@@ -44,6 +46,8 @@ class _Cursor:
     sequence: int
     owners_version: int = -1
     """Of the owner book, when this subscriber was told of owners last."""
+    look_ns: int = -1
+    """Time of the look that this subscriber was told of last."""
 
 
 class EnergyService(pb_grpc.EnergyServicer):
@@ -62,6 +66,7 @@ class EnergyService(pb_grpc.EnergyServicer):
         boot_id: str,
         notes: list[str],
         owners: OwnerBook | None = None,
+        looks: Mapping[str, Looks] | None = None,
         batch_seconds: float = DEFAULT_BATCH_SECONDS,
         slow_seconds: float = DEFAULT_SLOW_SECONDS,
     ) -> None:
@@ -70,6 +75,7 @@ class EnergyService(pb_grpc.EnergyServicer):
         self._clock = clock
         self._notes = notes
         self._owners = owners or OwnerBook()
+        self._looks = {} if looks is None else looks
         self._batch_seconds = batch_seconds
         self._slow_seconds = slow_seconds
         self._stopping = asyncio.Event()
@@ -171,6 +177,10 @@ class EnergyService(pb_grpc.EnergyServicer):
         if cursor.owners_version != self._owners.version:
             cursor.owners_version = self._owners.version
             batch.owners.CopyFrom(_owners(self._owners.of(cursor.device)))
+        look = self._looks[cursor.device].latest if cursor.device in self._looks else None
+        if look is not None and look.time_ns != cursor.look_ns:
+            cursor.look_ns = look.time_ns
+            batch.look.CopyFrom(_look(look))
         return batch
 
     async def _pause(self) -> None:
@@ -252,6 +262,13 @@ def _device(info: DeviceInfo, owners: Owners) -> pb.Device:
         pci_bus_id=info.pci_bus_id,
         driver_version=info.driver_version,
     )
+
+
+def _look(look: Diagnostics) -> pb.Look:
+    message = pb.Look(monotonic_ns=look.time_ns, suspect=suspects(look))
+    for name, value in look.known():
+        setattr(message, name, value)
+    return message
 
 
 def _owners(owners: Owners) -> pb.Owners:

@@ -336,6 +336,7 @@ class TickBatch(_message.Message):
     FLAGS_FIELD_NUMBER: _builtins.int
     MISSED_TICKS_FIELD_NUMBER: _builtins.int
     OWNERS_FIELD_NUMBER: _builtins.int
+    LOOK_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     first_sequence: _builtins.int
     missed_ticks: _builtins.int
@@ -360,6 +361,10 @@ class TickBatch(_message.Message):
     def owners(self) -> Global___Owners:
         """in the first batch of a stream, and in the first one after they changed"""
 
+    @_builtins.property
+    def look(self) -> Global___Look:
+        """the newest look at the device, if there was one since the batch before"""
+
     def __init__(
         self,
         *,
@@ -371,14 +376,131 @@ class TickBatch(_message.Message):
         flags: _abc.Iterable[_builtins.int] | None = ...,
         missed_ticks: _builtins.int = ...,
         owners: Global___Owners | None = ...,
+        look: Global___Look | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["owners", b"owners"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["look", b"look", "owners", b"owners"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bracket_ns", b"bracket_ns", "device", b"device", "energy_mj", b"energy_mj", "first_sequence", b"first_sequence", "flags", b"flags", "missed_ticks", b"missed_ticks", "monotonic_ns", b"monotonic_ns", "owners", b"owners"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bracket_ns", b"bracket_ns", "device", b"device", "energy_mj", b"energy_mj", "first_sequence", b"first_sequence", "flags", b"flags", "look", b"look", "missed_ticks", b"missed_ticks", "monotonic_ns", b"monotonic_ns", "owners", b"owners"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TickBatch: _TypeAlias = TickBatch  # noqa: Y015
+
+@_typing.final
+class Look(_message.Message):
+    """What a device shows beside its energy, about once a second. For people and checks, never for joules. What the device
+    does not tell is not set.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MONOTONIC_NS_FIELD_NUMBER: _builtins.int
+    POWER_WATTS_FIELD_NUMBER: _builtins.int
+    POWER_AVERAGE_WATTS_FIELD_NUMBER: _builtins.int
+    POWER_LIMIT_WATTS_FIELD_NUMBER: _builtins.int
+    UTILISATION_PERCENT_FIELD_NUMBER: _builtins.int
+    MEMORY_UTILISATION_PERCENT_FIELD_NUMBER: _builtins.int
+    MEMORY_USED_BYTES_FIELD_NUMBER: _builtins.int
+    MEMORY_TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_CELSIUS_FIELD_NUMBER: _builtins.int
+    CLOCK_MHZ_FIELD_NUMBER: _builtins.int
+    MEMORY_CLOCK_MHZ_FIELD_NUMBER: _builtins.int
+    CLOCK_REASONS_FIELD_NUMBER: _builtins.int
+    FAN_PERCENT_FIELD_NUMBER: _builtins.int
+    SUSPECT_FIELD_NUMBER: _builtins.int
+    monotonic_ns: _builtins.int
+    """end of the look"""
+    power_watts: _builtins.float
+    """now, or over the shortest time that the device averages"""
+    power_average_watts: _builtins.float
+    """over a second or so"""
+    power_limit_watts: _builtins.float
+    utilisation_percent: _builtins.int
+    memory_utilisation_percent: _builtins.int
+    memory_used_bytes: _builtins.int
+    memory_total_bytes: _builtins.int
+    temperature_celsius: _builtins.int
+    clock_mhz: _builtins.int
+    memory_clock_mhz: _builtins.int
+    clock_reasons: _builtins.int
+    """bits as nvmlClocksEventReason..."""
+    fan_percent: _builtins.int
+    @_builtins.property
+    def suspect(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """names of the fields above whose values cannot be true"""
+
+    def __init__(
+        self,
+        *,
+        monotonic_ns: _builtins.int = ...,
+        power_watts: _builtins.float | None = ...,
+        power_average_watts: _builtins.float | None = ...,
+        power_limit_watts: _builtins.float | None = ...,
+        utilisation_percent: _builtins.int | None = ...,
+        memory_utilisation_percent: _builtins.int | None = ...,
+        memory_used_bytes: _builtins.int | None = ...,
+        memory_total_bytes: _builtins.int | None = ...,
+        temperature_celsius: _builtins.int | None = ...,
+        clock_mhz: _builtins.int | None = ...,
+        memory_clock_mhz: _builtins.int | None = ...,
+        clock_reasons: _builtins.int | None = ...,
+        fan_percent: _builtins.int | None = ...,
+        suspect: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clock_mhz", b"_clock_mhz", "_clock_reasons", b"_clock_reasons", "_fan_percent", b"_fan_percent", "_memory_clock_mhz", b"_memory_clock_mhz", "_memory_total_bytes", b"_memory_total_bytes", "_memory_used_bytes", b"_memory_used_bytes", "_memory_utilisation_percent", b"_memory_utilisation_percent", "_power_average_watts", b"_power_average_watts", "_power_limit_watts", b"_power_limit_watts", "_power_watts", b"_power_watts", "_temperature_celsius", b"_temperature_celsius", "_utilisation_percent", b"_utilisation_percent", "clock_mhz", b"clock_mhz", "clock_reasons", b"clock_reasons", "fan_percent", b"fan_percent", "memory_clock_mhz", b"memory_clock_mhz", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "memory_utilisation_percent", b"memory_utilisation_percent", "power_average_watts", b"power_average_watts", "power_limit_watts", b"power_limit_watts", "power_watts", b"power_watts", "temperature_celsius", b"temperature_celsius", "utilisation_percent", b"utilisation_percent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_mhz", b"_clock_mhz", "_clock_reasons", b"_clock_reasons", "_fan_percent", b"_fan_percent", "_memory_clock_mhz", b"_memory_clock_mhz", "_memory_total_bytes", b"_memory_total_bytes", "_memory_used_bytes", b"_memory_used_bytes", "_memory_utilisation_percent", b"_memory_utilisation_percent", "_power_average_watts", b"_power_average_watts", "_power_limit_watts", b"_power_limit_watts", "_power_watts", b"_power_watts", "_temperature_celsius", b"_temperature_celsius", "_utilisation_percent", b"_utilisation_percent", "clock_mhz", b"clock_mhz", "clock_reasons", b"clock_reasons", "fan_percent", b"fan_percent", "memory_clock_mhz", b"memory_clock_mhz", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "memory_utilisation_percent", b"memory_utilisation_percent", "monotonic_ns", b"monotonic_ns", "power_average_watts", b"power_average_watts", "power_limit_watts", b"power_limit_watts", "power_watts", b"power_watts", "suspect", b"suspect", "temperature_celsius", b"temperature_celsius", "utilisation_percent", b"utilisation_percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__clock_mhz: _TypeAlias = _typing.Literal["clock_mhz"]  # noqa: Y015
+    _WhichOneofArgType__clock_mhz: _TypeAlias = _typing.Literal["_clock_mhz", b"_clock_mhz"]  # noqa: Y015
+    _WhichOneofReturnType__clock_reasons: _TypeAlias = _typing.Literal["clock_reasons"]  # noqa: Y015
+    _WhichOneofArgType__clock_reasons: _TypeAlias = _typing.Literal["_clock_reasons", b"_clock_reasons"]  # noqa: Y015
+    _WhichOneofReturnType__fan_percent: _TypeAlias = _typing.Literal["fan_percent"]  # noqa: Y015
+    _WhichOneofArgType__fan_percent: _TypeAlias = _typing.Literal["_fan_percent", b"_fan_percent"]  # noqa: Y015
+    _WhichOneofReturnType__memory_clock_mhz: _TypeAlias = _typing.Literal["memory_clock_mhz"]  # noqa: Y015
+    _WhichOneofArgType__memory_clock_mhz: _TypeAlias = _typing.Literal["_memory_clock_mhz", b"_memory_clock_mhz"]  # noqa: Y015
+    _WhichOneofReturnType__memory_total_bytes: _TypeAlias = _typing.Literal["memory_total_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_total_bytes: _TypeAlias = _typing.Literal["_memory_total_bytes", b"_memory_total_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_used_bytes: _TypeAlias = _typing.Literal["memory_used_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_used_bytes: _TypeAlias = _typing.Literal["_memory_used_bytes", b"_memory_used_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_utilisation_percent: _TypeAlias = _typing.Literal["memory_utilisation_percent"]  # noqa: Y015
+    _WhichOneofArgType__memory_utilisation_percent: _TypeAlias = _typing.Literal["_memory_utilisation_percent", b"_memory_utilisation_percent"]  # noqa: Y015
+    _WhichOneofReturnType__power_average_watts: _TypeAlias = _typing.Literal["power_average_watts"]  # noqa: Y015
+    _WhichOneofArgType__power_average_watts: _TypeAlias = _typing.Literal["_power_average_watts", b"_power_average_watts"]  # noqa: Y015
+    _WhichOneofReturnType__power_limit_watts: _TypeAlias = _typing.Literal["power_limit_watts"]  # noqa: Y015
+    _WhichOneofArgType__power_limit_watts: _TypeAlias = _typing.Literal["_power_limit_watts", b"_power_limit_watts"]  # noqa: Y015
+    _WhichOneofReturnType__power_watts: _TypeAlias = _typing.Literal["power_watts"]  # noqa: Y015
+    _WhichOneofArgType__power_watts: _TypeAlias = _typing.Literal["_power_watts", b"_power_watts"]  # noqa: Y015
+    _WhichOneofReturnType__temperature_celsius: _TypeAlias = _typing.Literal["temperature_celsius"]  # noqa: Y015
+    _WhichOneofArgType__temperature_celsius: _TypeAlias = _typing.Literal["_temperature_celsius", b"_temperature_celsius"]  # noqa: Y015
+    _WhichOneofReturnType__utilisation_percent: _TypeAlias = _typing.Literal["utilisation_percent"]  # noqa: Y015
+    _WhichOneofArgType__utilisation_percent: _TypeAlias = _typing.Literal["_utilisation_percent", b"_utilisation_percent"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clock_mhz) -> _WhichOneofReturnType__clock_mhz | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clock_reasons) -> _WhichOneofReturnType__clock_reasons | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fan_percent) -> _WhichOneofReturnType__fan_percent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_clock_mhz) -> _WhichOneofReturnType__memory_clock_mhz | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_total_bytes) -> _WhichOneofReturnType__memory_total_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_used_bytes) -> _WhichOneofReturnType__memory_used_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_utilisation_percent) -> _WhichOneofReturnType__memory_utilisation_percent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_average_watts) -> _WhichOneofReturnType__power_average_watts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_limit_watts) -> _WhichOneofReturnType__power_limit_watts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_watts) -> _WhichOneofReturnType__power_watts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature_celsius) -> _WhichOneofReturnType__temperature_celsius | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__utilisation_percent) -> _WhichOneofReturnType__utilisation_percent | None: ...
+
+Global___Look: _TypeAlias = Look  # noqa: Y015
 
 @_typing.final
 class WatchRequest(_message.Message):
