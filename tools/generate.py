@@ -17,6 +17,7 @@ from tools import (  # noqa: E402 - needs the path above
     generate_catalog,
     generate_cli_reference,
     generate_crds,
+    generate_metrics_reference,
     generate_proto,
     generate_results_reference,
 )
@@ -33,6 +34,7 @@ def pages() -> dict[str, str]:
     return {
         "docs/reference/results.md": generate_results_reference.render(),
         "docs/reference/cli.md": generate_cli_reference.render(),
+        "docs/reference/exporter-metrics.md": generate_metrics_reference.render(),
         **generate_api_reference.render(),
     }
 

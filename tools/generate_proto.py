@@ -1,4 +1,4 @@
-"""Writes the Python stubs of `energy.proto`; `--check` only says which of them are out of date."""
+"""Writes the Python stubs of the exporter's `*.proto`; `--check` only says which of them are out of date."""
 
 import sys
 import tempfile
@@ -9,7 +9,7 @@ from grpc_tools import protoc  # type: ignore[import-untyped]  # has no stubs
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "exporter-daemonset" / "src"
 FOLDER = Path("joulebench_exporter") / "proto"
-PROTO = FOLDER / "energy.proto"
+PROTOS = ("energy.proto", "podresources.proto")
 
 
 def generate(check: bool) -> list[str]:
@@ -38,11 +38,11 @@ def _compile(out: Path) -> None:
         f"--grpc_python_out={out}",
         f"--mypy_out=quiet:{out}",
         f"--mypy_grpc_out=quiet,only_async:{out}",
-        str(SOURCE / PROTO),
+        *(str(SOURCE / FOLDER / name) for name in PROTOS),
     ]
     code = protoc.main(arguments)
     if code != 0:
-        raise SystemExit(f"protoc failed on {PROTO} with exit status {code}; its message is above")
+        raise SystemExit(f"protoc failed with exit status {code}; its message is above")
 
 
 def _plugin(name: str) -> Path:

@@ -6,14 +6,19 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests import nvml_stub
+from tests.nvml_stub import StubNvml
 
 from joulebench_api.contracts.energy import Domain, Scope, SensorKind
 from joulebench_exporter.client import ExporterClient
 from joulebench_exporter.counter import Counter
 from joulebench_exporter.devices import DeviceInfo
+from joulebench_exporter.diagnosing import Looks
 from joulebench_exporter.errors import SensorReadError
+from joulebench_exporter.ownership import OwnerBook
 from joulebench_exporter.sampler import Sampler
 from joulebench_exporter.sensors.base import Reading, SensorDevice
 from joulebench_exporter.server import serving
@@ -117,6 +122,28 @@ class Exporter:
 ServeExporter = Callable[..., AbstractAsyncContextManager[Exporter]]
 
 
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stub of libnvidia-ml.so.1, built."""
+    if (reason := nvml_stub.why_not()) is not None:
+        pytest.skip(reason)
+    return nvml_stub.build(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def nvml(tmp_path: Path, nvml_library: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StubNvml]:
+    """`nvml(boards=2)`: boards that nvidia-ml-py in this process, and in its children, finds."""
+
+    def build(**options: Any) -> StubNvml:
+        stub = StubNvml(tmp_path / "boards", library=nvml_library, **options)
+        for name, value in stub.variables().items():
+            monkeypatch.setenv(name, value)
+        stub.load()
+        return stub
+
+    return build
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
@@ -142,6 +169,8 @@ def serve(tmp_path: Path, clock: FakeClock) -> ServeExporter:
         slow_seconds: float = 10.0,
         instance_id: str = "instance-1",
         socket: str = "energy.sock",
+        owners: OwnerBook | None = None,
+        looks: Mapping[str, Looks] | None = None,
     ) -> AsyncIterator[Exporter]:
         sensor = ScriptedSensor({f"gpu-{index}": 5 for index in range(devices)}, clock=clock)
         keep_seconds = (keep_ticks - 1) * PERIOD_NS / 1e9
@@ -152,6 +181,8 @@ def serve(tmp_path: Path, clock: FakeClock) -> ServeExporter:
             instance_id=instance_id,
             boot_id="boot-1",
             notes=["a note"],
+            owners=owners,
+            looks=looks,
             batch_seconds=0.005,
             slow_seconds=slow_seconds,
         )

@@ -9,6 +9,11 @@ from joulebench_exporter.errors import BadOptionError, SensorUnavailableError
 from joulebench_exporter.sensors.detect import SensorOptions, open_sensors
 
 
+@pytest.fixture(autouse=True)
+def no_boards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joulebench_exporter.sensors.detect.nvml_is_installed", lambda: False)
+
+
 def options(root: Path) -> SensorOptions:
     return SensorOptions(boot_id="0123abcd", uptime_ns=lambda: 0, rapl_root=root, idle_watts=1.0, watts_per_core=1.0)
 
@@ -46,7 +51,7 @@ def test_a_named_sensor_is_used_though_a_better_one_is_there(tmp_path: Path) -> 
     ("names", "said"),
     [
         (["raple"], "Did you mean 'rapl'"),
-        (["quantum"], "There are: auto, rapl, modelled"),
+        (["quantum"], "There are: auto, nvml, rapl, modelled"),
         ([], "There are"),
         (["rapl", "rapl"], "once"),
         (["auto", "rapl"], "either"),

@@ -1,14 +1,19 @@
 """The sampling loop, with a clock that is wound by hand."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import pytest
 
+from joulebench_api.contracts.energy import Domain, Scope, SensorKind
+from joulebench_exporter.counter import Counter
+from joulebench_exporter.devices import DeviceInfo
+from joulebench_exporter.ring import Ring
 from joulebench_exporter.sampler import Sampler
 from joulebench_exporter.sensors.base import Reading, SensorDevice
-from joulebench_exporter.ticks import TickFlag
+from joulebench_exporter.ticks import Tick, TickFlag
 
 if TYPE_CHECKING:
     from tests.exporter.conftest import FakeClock, ScriptedSensor
@@ -159,3 +164,90 @@ def test_a_sensor_that_breaks_its_word_is_handed_to_whoever_can_end_the_process(
     sampler.start(on_failure=failures.append)
     sampler.stop()
     assert [type(failure) for failure in failures] == [ZeroDivisionError]
+
+
+def test_while_nobody_listens_reads_are_few_and_a_subscriber_brings_them_back(
+    clock: "FakeClock", scripted_sensor: "SensorBuilder"
+) -> None:
+    sensor = scripted_sensor(gpu_0=0)
+    sampler = Sampler(sensors=[sensor], clock=clock, period_ns=PERIOD_NS, sleeps_when_idle=True)
+    clock.oversleeps_ns = [0] * 200
+    sampler.run()
+    states = [sampler.idle]
+    assert clock.waits[-1] - clock.waits[-2] == 500_000_000
+    assert clock.waits[100] - clock.waits[99] == PERIOD_NS  # the first seconds may bring one
+    sampler.listen(1)
+    clock.oversleeps_ns = [0] * 4
+    sampler.run()
+    states.append(sampler.idle)
+    assert states == [True, False]
+    assert clock.waits[-1] - clock.waits[-2] == PERIOD_NS
+
+
+def test_coming_back_from_idleness_is_no_gap(clock: "FakeClock", scripted_sensor: "SensorBuilder") -> None:
+    sensor = scripted_sensor(gpu_0=0)
+    sampler = Sampler(sensors=[sensor], clock=clock, period_ns=PERIOD_NS, sleeps_when_idle=True)
+    clock.oversleeps_ns = [0] * 200
+    sampler.run()
+    sampler.listen(1)
+    sensor.counts["gpu-0"] = 7
+    clock.oversleeps_ns = [0] * 3
+    sampler.run()
+    assert ticks(sampler) == [(0, 0), (7, 0)]
+
+
+class SteppingSensor:
+    """A counter that moves by 2 J every 20 ms of the clock."""
+
+    name = "stepping"
+    kind = SensorKind.SIMULATED
+    notes: Sequence[str] = ()
+
+    def __init__(self, clock: "FakeClock") -> None:
+        self._clock = clock
+        info = DeviceInfo(
+            uuid="gpu-0",
+            name="GPU",
+            domain=Domain.GPU,
+            scope=Scope.BOARD,
+            sensor="stepping",
+            sensor_kind=SensorKind.SIMULATED,
+            source="a clock",
+            tick_period_seconds=0.1,
+        )
+        self._device = SensorDevice(info=info, counter=Counter(find_ticks=True, microjoules_per_count=Fraction(1000)))
+
+    def devices(self) -> Sequence[SensorDevice]:
+        return [self._device]
+
+    def read(self, device: SensorDevice) -> Reading:
+        return Reading(count=self._clock.now_ns // 20_000_000 * 2000)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_counter_with_ticks_is_read_when_they_come_and_the_memory_grows_with_their_number(
+    clock: "FakeClock",
+) -> None:
+    sampler = Sampler(sensors=[SteppingSensor(clock)], clock=clock, period_ns=PERIOD_NS)
+    clock.oversleeps_ns = [50_000] * 3000
+    sampler.run()
+    (channel,) = sampler.channels.values()
+    columns = channel.ring.after(0, limit=100_000)
+    late = range(len(columns) // 2, len(columns))
+    assert {columns.energy_mj[n] - columns.energy_mj[n - 1] for n in late} == {2000}
+    assert max(columns.bracket_ns[n] for n in late) <= 5_000_000
+    assert channel.info.tick_period_seconds == pytest.approx(0.02, rel=1e-3)
+    assert channel.reads <= 3000
+    assert channel.ring.oldest == 1
+
+
+def test_a_ring_that_grows_keeps_what_it_has() -> None:
+    ring = Ring(capacity=3)
+    for sequence in range(1, 6):
+        ring.append(Tick(sequence=sequence, time_ns=sequence, bracket_ns=1, energy_mj=10 * sequence))
+    ring.grow(capacity=5)
+    ring.append(Tick(sequence=6, time_ns=6, bracket_ns=1, energy_mj=60))
+    kept = ring.after(0, limit=10)
+    assert (kept.first_sequence, list(kept.energy_mj)) == (3, [30, 40, 50, 60])

@@ -12,6 +12,7 @@ import pytest
 
 from joulebench_api.contracts.energy import Domain, Scope, SensorKind
 from joulebench_exporter.client import (
+    Diagnostics,
     ExporterClient,
     ExporterProtocolError,
     ExporterRequestError,
@@ -20,6 +21,7 @@ from joulebench_exporter.client import (
     TickBatch,
     TickFlag,
 )
+from joulebench_exporter.diagnosing import Looks
 from joulebench_exporter.proto import energy_pb2 as pb
 from joulebench_exporter.ticks import Tick
 
@@ -354,3 +356,64 @@ def test_the_flags_of_the_protocol_are_those_of_the_code() -> None:
 def test_what_a_newer_exporter_adds_is_ignored() -> None:
     unknown_field = bytes([15 << 3 | 0, 1])
     assert pb.TickBatch.FromString(pb.TickBatch(device="gpu-0").SerializeToString() + unknown_field).device == "gpu-0"
+
+
+async def test_two_hundred_subscribers_get_every_tick(serve: "ServeExporter") -> None:
+    async with serve(devices=2) as exporter, exporter.client() as client:
+        exporter.tick(times=3)
+        taken = await asyncio.gather(*(take(client.watch(), ticks=5) for _ in range(200)))
+        assert {tuple(sequences(batches)) for batches in taken} == {(1, 2, 3, 4)}
+
+
+async def test_subscribers_are_counted_while_they_watch(serve: "ServeExporter") -> None:
+    async with serve() as exporter, exporter.client() as client:
+        batches = client.watch()
+        await take(batches, ticks=1)
+        listening = exporter.sampler.listeners
+        await batches.aclose()  # type: ignore[attr-defined]  # an async generator behind its interface
+        async with asyncio.timeout(10):
+            while exporter.sampler.listeners:  # noqa: ASYNC110 - the server has no event for it
+                await asyncio.sleep(0)
+        assert listening == 1
+
+
+async def test_junk_on_the_port_does_not_disturb_others(serve: "ServeExporter") -> None:
+    async with serve() as exporter, exporter.client() as client:
+        for junk in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", 10_000 * b"\xff"):
+            _, writer = await asyncio.open_unix_connection(exporter.address.removeprefix("unix:"))
+            writer.write(junk)
+            writer.close()
+        assert (await client.describe()).instance_id == "instance-1"
+        await take(client.watch(), ticks=1)
+
+
+async def test_a_wall_clock_that_is_set_does_not_move_ticks(
+    serve: "ServeExporter", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve() as exporter, exporter.client() as client:
+        batches = client.watch()
+        (before,) = await take(batches, ticks=1)
+        monkeypatch.setattr(exporter.clock, "realtime_ns", lambda: 5)  # NTP steps it by decades
+        exporter.tick()
+        (after,) = await take(batches, ticks=1)
+    assert after.time_ns[0] - before.time_ns[0] == PERIOD_NS
+    assert after.realtime_ns == 5
+    assert after.flags == [0]
+
+
+async def test_a_look_at_a_device_is_told_once_and_its_nonsense_is_marked(serve: "ServeExporter") -> None:
+    looks: dict[str, Looks] = {}
+    async with serve(looks=looks) as exporter, exporter.client() as client:
+        channel = exporter.sampler.channels["gpu-0"]
+        first_look = Diagnostics(time_ns=7, power_watts=300.5, utilisation_percent=140, clock_reasons=4)
+        looks["gpu-0"] = Looks(channel=channel, latest=first_look)
+        batches = client.watch()
+        (first,) = await take(batches, ticks=1)
+        exporter.tick()
+        (second,) = await take(batches, ticks=1)
+        looks["gpu-0"].latest = Diagnostics(time_ns=8, temperature_celsius=0)
+        exporter.tick()
+        (third,) = await take(batches, ticks=1)
+    assert (first.look, first.suspect) == (first_look, ("utilisation_percent",))
+    assert (second.look, second.suspect) == (None, ())
+    assert third.look == Diagnostics(time_ns=8, temperature_celsius=0)  # 0 is told, and is not unknown

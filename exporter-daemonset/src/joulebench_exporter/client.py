@@ -9,15 +9,18 @@ async with ExporterClient("unix:/tmp/energy.sock") as exporter:
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Final, Never, Self, TypeVar
 
 import grpc
 from grpc import aio
 
 from joulebench_api.contracts.energy import Domain, Scope, SensorKind
-from joulebench_exporter.devices import DeviceInfo
+from joulebench_exporter.devices import DeviceInfo, Owner, Owners, Partition
+from joulebench_exporter.diagnostics import Diagnostics
 from joulebench_exporter.errors import (
+    ExporterAccessError,
     ExporterError,
     ExporterProtocolError,
     ExporterRequestError,
@@ -32,11 +35,16 @@ from joulebench_exporter.ticks import TickFlag
 __all__ = [
     "Description",
     "DeviceInfo",
+    "Diagnostics",
+    "ExporterAccessError",
     "ExporterClient",
     "ExporterError",
     "ExporterProtocolError",
     "ExporterRequestError",
     "ExporterUnavailableError",
+    "Owner",
+    "Owners",
+    "Partition",
     "PingSample",
     "SubscriberTooSlowError",
     "TickBatch",
@@ -46,6 +54,8 @@ __all__ = [
 
 Response = TypeVar("Response")
 
+_LOOK_FIELDS: Final = frozenset(field.name for field in fields(Diagnostics)) - {"time_ns"}
+_NOBODY_KNOWS: Final = Owners()
 _TIMEOUT_SECONDS: Final = 5.0
 _CHANNEL_OPTIONS: Final = (
     # A stream that nobody reads would grow to megabytes on its way; a reader that falls behind shall be noticed.
@@ -58,6 +68,7 @@ _CHANNEL_OPTIONS: Final = (
 _REQUEST_CODES: Final = frozenset(
     {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
 )
+_ACCESS_CODES: Final = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 _UNAVAILABLE_CODES: Final = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 )
@@ -112,6 +123,12 @@ class TickBatch:
     """When the batch was sent, on the exporter's clock ..."""
     realtime_ns: int = 0
     """... and what its wall clock said then (since 1970)."""
+    owners: Owners = _NOBODY_KNOWS
+    """Who has the device, as far as the exporter knew when it sent this."""
+    look: Diagnostics | None = None
+    """The newest look at power, load, memory, heat and clocks, if there was one since the batch before."""
+    suspect: tuple[str, ...] = ()
+    """Fields of the look whose values cannot be true."""
 
     @property
     def last_sequence(self) -> int:
@@ -136,10 +153,22 @@ class ExporterClient:
     Each call waits for the exporter to come up for as long as its time limit allows.
     """
 
-    def __init__(self, target: str, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+        token_file: Path | None = None,
+        ca_file: Path | None = None,
+    ) -> None:
+        """`token_file`: a service-account token for the exporter's audience, read anew for each call, as it is rotated.
+
+        `ca_file`: the PEM file of who signed the exporter's certificate; without it the connection is not encrypted.
+        """
         self._target = target
         self._timeout_seconds = timeout_seconds
-        self._channel = aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
+        self._token_file = token_file
+        self._channel = _channel(target, ca_file)
         self._stub = EnergyStub(self._channel)
 
     async def __aenter__(self) -> Self:
@@ -154,7 +183,9 @@ class ExporterClient:
 
     async def describe(self) -> Description:
         """Ask what is measured there."""
-        call = self._stub.Describe(pb.DescribeRequest(), timeout=self._timeout_seconds, wait_for_ready=True)
+        call = self._stub.Describe(
+            pb.DescribeRequest(), timeout=self._timeout_seconds, wait_for_ready=True, metadata=self._metadata()
+        )
         response = await self._answer(call)
         self._check_version(response.exporter)
         return Description(
@@ -167,9 +198,11 @@ class ExporterClient:
 
     async def ping(self) -> PingSample:
         """Exchange clocks once. Take several; the one with the shortest round trip is the best."""
-        request = pb.PingRequest()
+        request, metadata = pb.PingRequest(), self._metadata()
         t0_ns = time.monotonic_ns()
-        response = await self._answer(self._stub.Ping(request, timeout=self._timeout_seconds, wait_for_ready=True))
+        response = await self._answer(
+            self._stub.Ping(request, timeout=self._timeout_seconds, wait_for_ready=True, metadata=metadata)
+        )
         t3_ns = time.monotonic_ns()
         return PingSample(
             instance_id=response.exporter.instance_id,
@@ -194,12 +227,16 @@ class ExporterClient:
         has, under its new id; without it, numbers ahead of the exporter's raise ExporterRequestError.
         """
         request = pb.WatchRequest(devices=devices, after_sequence=after or {}, instance_id=instance_id or "")
-        call = self._stub.Watch(request)
+        call = self._stub.Watch(request, metadata=self._metadata())
+        owners: dict[str, Owners] = {}
         try:
             async for response in call:
                 self._check_version(response.exporter)
                 for batch in response.batches:
-                    yield _tick_batch(response.exporter, response.clock, batch)
+                    if batch.HasField("owners"):
+                        owners[batch.device] = _owners(batch.owners)
+                    owned_by = owners.get(batch.device, _NOBODY_KNOWS)
+                    yield _tick_batch(response.exporter, response.clock, batch, owners=owned_by)
         except aio.AioRpcError as error:
             self._raise(error)
         except asyncio.CancelledError:
@@ -215,12 +252,24 @@ class ExporterClient:
     async def window(self, device: str, from_ns: int, to_ns: int) -> TickWindow:
         """The ticks around and between two times of the exporter's clock."""
         request = pb.WindowRequest(device=device, from_ns=from_ns, to_ns=to_ns)
-        response = await self._answer(self._stub.Window(request, timeout=self._timeout_seconds, wait_for_ready=True))
+        response = await self._answer(
+            self._stub.Window(request, timeout=self._timeout_seconds, wait_for_ready=True, metadata=self._metadata())
+        )
         return TickWindow(
             ticks=_tick_batch(response.exporter, response.clock, response.ticks),
             covers_start=response.covers_start,
             covers_end=response.covers_end,
         )
+
+    def _metadata(self) -> aio.Metadata | None:
+        if self._token_file is None:
+            return None
+        try:
+            token = self._token_file.read_text(encoding="ascii").strip()
+        except OSError as error:
+            message = f"cannot read the token {self._token_file}: {error.strerror}"
+            raise ExporterAccessError(message, remedy="Mount a service-account token there.") from error
+        return aio.Metadata(("authorization", f"Bearer {token}"))
 
     async def _answer(self, call: Awaitable[Response]) -> Response:
         try:
@@ -236,6 +285,9 @@ class ExporterClient:
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             remedy = "Watch again from the last tick received, and read without long pauses."
             raise SubscriberTooSlowError(message, remedy=remedy) from error
+        if code in _ACCESS_CODES:
+            remedy = "Give the client a service-account token that is bound to the exporter's audience."
+            raise ExporterAccessError(message, remedy=remedy) from error
         if code in _UNAVAILABLE_CODES:
             raise ExporterUnavailableError(message, remedy="Does the exporter run, and listen there?") from error
         raise ExporterError(message, remedy="See the exporter's log.") from error
@@ -261,13 +313,40 @@ class ExporterClient:
                 tick_period_seconds=device.tick_period_ns / 1e9,
                 counter_origin_uj=device.counter_origin_uj if device.HasField("counter_origin_uj") else None,
                 counter_wraps_uj=device.counter_wraps_uj if device.HasField("counter_wraps_uj") else None,
+                partitions=tuple(Partition(uuid=part.uuid, name=part.name) for part in device.partitions),
+                owners=_owners(device.owners),
+                index=device.index if device.HasField("index") else None,
+                minor=device.minor if device.HasField("minor") else None,
+                pci_bus_id=device.pci_bus_id,
+                driver_version=device.driver_version,
             )
         except ValueError as error:
             message = f"the exporter at {self._target} describes device {device.uuid!r} in unknown words: {error}"
             raise ExporterProtocolError(message, remedy="Use the same release of joulebench on both sides.") from error
 
 
-def _tick_batch(exporter: pb.Exporter, clock: pb.ClockPair, batch: pb.TickBatch) -> TickBatch:
+def _channel(target: str, ca_file: Path | None) -> aio.Channel:
+    if ca_file is None:
+        return aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
+    try:
+        credentials = grpc.ssl_channel_credentials(ca_file.read_bytes())
+    except OSError as error:
+        message = f"cannot read the certificate {ca_file}: {error.strerror}"
+        raise ExporterAccessError(message, remedy="Give the PEM file of who signed the exporter's.") from error
+    return aio.secure_channel(target, credentials, options=_CHANNEL_OPTIONS)
+
+
+def _owners(owners: pb.Owners) -> Owners:
+    containers = (
+        Owner(namespace=one.namespace, pod=one.pod, container=one.container, partition=one.partition, claim=one.claim)
+        for one in owners.containers
+    )
+    return Owners(containers=tuple(containers), known=owners.known, problem=owners.problem)
+
+
+def _tick_batch(
+    exporter: pb.Exporter, clock: pb.ClockPair, batch: pb.TickBatch, *, owners: Owners = _NOBODY_KNOWS
+) -> TickBatch:
     return TickBatch(
         exporter=exporter.instance_id,
         boot_id=exporter.boot_id,
@@ -280,4 +359,12 @@ def _tick_batch(exporter: pb.Exporter, clock: pb.ClockPair, batch: pb.TickBatch)
         missed_ticks=batch.missed_ticks,
         monotonic_ns=clock.monotonic_ns,
         realtime_ns=clock.realtime_ns,
+        owners=owners,
+        look=_look(batch.look) if batch.HasField("look") else None,
+        suspect=tuple(batch.look.suspect),
     )
+
+
+def _look(look: pb.Look) -> Diagnostics:
+    told = {field.name: value for field, value in look.ListFields() if field.name in _LOOK_FIELDS}
+    return Diagnostics(time_ns=look.monotonic_ns, **told)

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counter:
-    """Unit, range and rhythm of one cumulative energy counter.
+    """Unit, range and finder of one cumulative energy counter.
 
     `microjoules_per_count` is exact: 1 for RAPL, 1000 for NVML, a fraction where the hardware counts in its own unit.
     """
@@ -20,6 +20,8 @@ class Counter:
     """More than this device can draw. Tells a wrap-around from a reset, and when a silence hid more than one wrap."""
     integrated: bool = False
     """Summed up from power readings, because the device has no energy counter."""
+    find_ticks: bool = False
+    """The counter moves in steps so long apart that the sampler shall find out when, instead of reading on its grid."""
 
     def microjoules(self, count: int) -> int:
         """So many counts in whole microjoules, rounded down."""

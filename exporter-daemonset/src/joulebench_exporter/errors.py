@@ -41,6 +41,10 @@ class ExporterUnavailableError(ExporterError):
     """No exporter answers there, or it has stopped. Connecting again may help."""
 
 
+class ExporterAccessError(ExporterError):
+    """The exporter does not let this caller in, or what it needs for that cannot be read."""
+
+
 class SubscriberTooSlowError(ExporterError):
     """The exporter cut this subscriber off because it did not read. Watch again from the last tick received."""
 

@@ -12,6 +12,7 @@ from typing import Final
 from grpc import aio
 
 from joulebench_exporter.errors import ListenError
+from joulebench_exporter.tls import Tls
 
 _UNIX: Final = "unix:"
 # sun_path of sockaddr_un: 108 bytes on Linux, 104 on macOS, with the final zero.
@@ -24,14 +25,15 @@ def unix_path(target: str) -> Path | None:
 
 
 @contextmanager
-def bound(server: aio.Server, target: str) -> Iterator[str]:
+def bound(server: aio.Server, target: str, *, guarded: bool = False, tls: Tls | None = None) -> Iterator[str]:
     """Bind a server to its target, yield the target to connect to, and remove the socket in the end.
 
+    `guarded`: callers over TCP are asked who they are, so it may be open to other machines. `tls` is for TCP.
     Raises ListenError where that cannot be.
     """
     path = unix_path(target)
     if path is None:
-        yield _bind_tcp(server, target)
+        yield _bind_tcp(server, target, guarded=guarded, tls=tls)
         return
     _make_room(path)
     # Power is a side channel: the socket is for this user alone.
@@ -46,16 +48,16 @@ def bound(server: aio.Server, target: str) -> Iterator[str]:
         path.unlink(missing_ok=True)
 
 
-def _bind_tcp(server: aio.Server, target: str) -> str:
+def _bind_tcp(server: aio.Server, target: str, *, guarded: bool, tls: Tls | None) -> str:
     host, _, port = target.rpartition(":")
     if not host or not port.isdigit():
         raise ListenError(f"cannot listen on {target!r}", remedy="Write unix:/path/to/socket or 127.0.0.1:9780.")
-    if not _is_loopback(host.strip("[]")):
+    if not guarded and not _is_loopback(host.strip("[]")):
         raise ListenError(
             f"{target!r} is open to other machines, and callers are not asked who they are: power is a side channel",
-            remedy="Listen on a Unix socket or on 127.0.0.1.",
+            remedy="Listen on a Unix socket or on 127.0.0.1, or ask callers for a token with --auth token.",
         )
-    return f"{host}:{_bind(server, target, target)}"
+    return f"{host}:{_bind(server, target, target, tls=tls)}"
 
 
 def _is_loopback(host: str) -> bool:
@@ -65,9 +67,9 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _bind(server: aio.Server, address: str, target: str) -> int:
+def _bind(server: aio.Server, address: str, target: str, *, tls: Tls | None = None) -> int:
     try:
-        return server.add_insecure_port(address)
+        return server.add_insecure_port(address) if tls is None else server.add_secure_port(address, tls.credentials())
     except RuntimeError as error:
         message = f"cannot listen on {target!r}: {error}"
         raise ListenError(message, remedy="Is the address in use, or the folder not writable?") from error

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from joulebench_exporter.rhythm import DEFAULT_RHYTHM, Rhythm
+from joulebench_exporter.tls import Tls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +13,8 @@ class ExporterOptions:
     """All options of `joulebench-exporter`."""
 
     listen: str
+    http: str | None
+    """Where metrics and health are served; None: nowhere."""
     sensors: Sequence[str]
     rapl_root: Path
     idle_watts: float | None
@@ -20,5 +23,18 @@ class ExporterOptions:
     simulated_rhythm: Rhythm = DEFAULT_RHYTHM
     period_ns: int
     batch_seconds: float
+    ask_for_tokens: bool
+    """Callers over TCP present a service-account token ..."""
+    audience: str
+    """... for this audience ..."""
+    namespaces: Sequence[str]
+    """... of one of these namespaces; none: of any."""
+    ask_scrapers_for_tokens: bool
+    tls: Tls | None
+    record: Path | None
+    """A CSV file to log into."""
+    record_seconds: float
+    pod_resources: Path | None
+    """The kubelet's socket; None: owners are not asked for."""
     ready_file: Path | None
     exit_with_stdin: bool

@@ -26,12 +26,9 @@ class Ring:
     """Keeps `capacity` ticks (28 bytes each). One thread appends, others read."""
 
     def __init__(self, *, capacity: int) -> None:
-        self._capacity = capacity
         self._newest = 0
-        self._time_ns = array("q", bytes(8 * capacity))
-        self._bracket_ns = array("q", bytes(8 * capacity))
-        self._energy_mj = array("q", bytes(8 * capacity))
-        self._flags = array("i", bytes(4 * capacity))
+        self._first = 1
+        self._allocate(capacity)
         self._lock = threading.Lock()
 
     @property
@@ -42,16 +39,23 @@ class Ring:
     @property
     def oldest(self) -> int:
         """Sequence number of the oldest tick that is kept; 1 when there is none."""
-        return max(1, self._newest - self._capacity + 1)
+        return max(self._first, self._newest - self._capacity + 1)
+
+    def grow(self, *, capacity: int) -> None:
+        """Keep more ticks from now on. A ring never shrinks."""
+        with self._lock:
+            if capacity <= self._capacity:
+                return
+            kept = self._columns(self.oldest, self._newest)
+            self._first = kept.first_sequence
+            self._allocate(capacity)
+            for offset, row in enumerate(zip(kept.time_ns, kept.bracket_ns, kept.energy_mj, kept.flags, strict=True)):
+                self._put(self._index(kept.first_sequence + offset), *row)
 
     def append(self, tick: Tick) -> None:
         """Add the next tick; the oldest one makes room."""
         with self._lock:
-            index = self._index(tick.sequence)
-            self._time_ns[index] = tick.time_ns
-            self._bracket_ns[index] = tick.bracket_ns
-            self._energy_mj[index] = tick.energy_mj
-            self._flags[index] = tick.flags
+            self._put(self._index(tick.sequence), tick.time_ns, tick.bracket_ns, tick.energy_mj, tick.flags)
             self._newest = tick.sequence
 
     def after(self, sequence: int, *, limit: int) -> Columns:
@@ -70,6 +74,19 @@ class Ring:
             before = bisect_right(kept, from_ns, key=self._time_of) - 1
             after = bisect_left(kept, to_ns, key=self._time_of)
             return self._columns(kept.start + max(before, 0), min(kept.start + after, self._newest))
+
+    def _allocate(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._time_ns = array("q", bytes(8 * capacity))
+        self._bracket_ns = array("q", bytes(8 * capacity))
+        self._energy_mj = array("q", bytes(8 * capacity))
+        self._flags = array("i", bytes(4 * capacity))
+
+    def _put(self, index: int, time_ns: int, bracket_ns: int, energy_mj: int, flags: int) -> None:
+        self._time_ns[index] = time_ns
+        self._bracket_ns[index] = bracket_ns
+        self._energy_mj[index] = energy_mj
+        self._flags[index] = flags
 
     def _time_of(self, sequence: int) -> int:
         return self._time_ns[self._index(sequence)]

@@ -7,23 +7,32 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from grpc import aio
 
 from joulebench_exporter import __version__
+from joulebench_exporter.access import Gate, GateInterceptor, MetricsGuard
 from joulebench_exporter.clock import SystemClock
+from joulebench_exporter.diagnosing import Diagnostician
 from joulebench_exporter.host import boot_id
+from joulebench_exporter.kube_api import KubeApi
+from joulebench_exporter.kubelet import KubeletFollower
 from joulebench_exporter.lifeline import on_end_of_input
-from joulebench_exporter.listen import bound
+from joulebench_exporter.listen import bound, unix_path
+from joulebench_exporter.metrics import Source
 from joulebench_exporter.options import ExporterOptions
+from joulebench_exporter.ownership import OwnerBook
 from joulebench_exporter.proto.energy_pb2_grpc import add_EnergyServicer_to_server
+from joulebench_exporter.recording import open_record, record
 from joulebench_exporter.sampler import Sampler
 from joulebench_exporter.sensors.detect import Detected, SensorOptions, open_sensors
 from joulebench_exporter.service import EnergyService
+from joulebench_exporter.tls import Tls
+from joulebench_exporter.web import Pages, serving_pages
 
 # Streams end within one batch interval of a stop; who does not take the rest by then is left behind.
 _GRACE_SECONDS: Final = 1.0
@@ -34,12 +43,15 @@ _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def serving(service: EnergyService, target: str) -> AsyncIterator[str]:
+async def serving(
+    service: EnergyService, target: str, *, gate: Gate | None = None, tls: Tls | None = None
+) -> AsyncIterator[str]:
     """Serve on a target (see `listen`) and yield the target to connect to; in the end let the streams finish."""
+    interceptors = [] if gate is None else [GateInterceptor(gate)]
     # Without SO_REUSEPORT off, two exporters would share one port and each get half of the calls.
-    server = aio.server(options=[("grpc.so_reuseport", 0)])
+    server = aio.server(options=[("grpc.so_reuseport", 0)], interceptors=interceptors)
     add_EnergyServicer_to_server(service, server)
-    with bound(server, target) as address:
+    with bound(server, target, guarded=gate is not None, tls=tls) as address:
         await server.start()
         try:
             yield address
@@ -55,20 +67,34 @@ async def run(options: ExporterOptions) -> None:
     clock, boot, instance_id = SystemClock(), boot_id(), uuid.uuid4().hex
     if not await _simulator_started(options.device_files, stop):
         return
+    gate, guard = _access(options, clock)
     detected = _open_sensors(options, boot=boot, clock=clock)
-    sampler = Sampler(sensors=detected.sensors, clock=clock, period_ns=options.period_ns)
+    sampler = Sampler(sensors=detected.sensors, clock=clock, period_ns=options.period_ns, sleeps_when_idle=True)
+    diagnostician = Diagnostician(channels=sampler.channels.values(), clock=clock)
+    owners = OwnerBook()
     service = EnergyService(
         sampler=sampler,
         clock=clock,
         instance_id=instance_id,
         boot_id=boot,
         notes=list(detected.notes),
+        owners=owners,
+        looks=diagnostician.looks,
         batch_seconds=options.batch_seconds,
     )
     with ExitStack() as stack:
         stack.callback(sampler.stop)
+        recording = None if options.record is None else stack.enter_context(open_record(options.record))
+        stack.callback(diagnostician.stop)
+        source = Source(sampler=sampler, diagnostician=diagnostician, owners=owners, clock=clock)
         sampler.start(on_failure=stop.fail)
-        async with serving(service, options.listen) as address:
+        diagnostician.start(on_failure=stop.fail)
+        async with (
+            _recording(recording, source, options),
+            _serving_http(options, source, guard),
+            _following_owners(options.pod_resources, sampler, owners),
+            serving(service, options.listen, gate=gate, tls=options.tls) as address,
+        ):
             _log_start(address, detected, sampler)
             with _ready_file(options.ready_file, address=address, instance_id=instance_id, boot=boot):
                 reason = await stop.wait()
@@ -84,6 +110,62 @@ async def _simulator_started(device_files: Sequence[Path], stop: "_Stop") -> boo
             return False
         await asyncio.sleep(_POLL_SECONDS)
     return True
+
+
+def _access(options: ExporterOptions, clock: SystemClock) -> tuple[Gate | None, MetricsGuard | None]:
+    """Who is asked for a token. Over a Unix socket nobody: its permissions are enough."""
+    for_streams = options.ask_for_tokens and unix_path(options.listen) is None
+    if not for_streams and not options.ask_scrapers_for_tokens:
+        return None, None
+    if options.tls is None:
+        _log.warning("tokens travel unencrypted: give --tls-cert and --tls-key, or trust the network")
+    api = KubeApi.of_this_pod()
+    gate = Gate(api, clock=clock, audience=options.audience, namespaces=options.namespaces) if for_streams else None
+    return gate, MetricsGuard(api, clock=clock) if options.ask_scrapers_for_tokens else None
+
+
+@asynccontextmanager
+async def _serving_http(options: ExporterOptions, source: Source, guard: MetricsGuard | None) -> AsyncIterator[None]:
+    """Metrics and health, if an address was given."""
+    if options.http is None:
+        yield
+        return
+    tls = None if options.tls is None else options.tls.context()
+    async with serving_pages(Pages(source, guard=guard), options.http, tls=tls) as url:
+        _log.info("serving HTTP", extra={"url": url})
+        yield
+
+
+@asynccontextmanager
+async def _recording(file: TextIO | None, source: Source, options: ExporterOptions) -> AsyncIterator[None]:
+    """The plain log, if one is wanted."""
+    if file is None:
+        yield
+        return
+    async with _in_background(record(source, file, period_seconds=options.record_seconds)):
+        yield
+
+
+@asynccontextmanager
+async def _following_owners(socket: Path | None, sampler: Sampler, book: OwnerBook) -> AsyncIterator[None]:
+    """Keep the book of owners while the exporter runs."""
+    if socket is None:
+        yield
+        return
+    devices = [channel.info for channel in sampler.channels.values()]
+    async with _in_background(KubeletFollower(socket=socket, devices=devices, book=book).run()):
+        yield
+
+
+@asynccontextmanager
+async def _in_background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 def _open_sensors(options: ExporterOptions, *, boot: str, clock: SystemClock) -> Detected:

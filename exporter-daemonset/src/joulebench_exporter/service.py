@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Final, Never, TypeVar
 
@@ -12,6 +12,10 @@ from grpc import aio
 
 from joulebench_exporter import __version__
 from joulebench_exporter.clock import Clock
+from joulebench_exporter.devices import Owners
+from joulebench_exporter.diagnosing import Looks
+from joulebench_exporter.diagnostics import Diagnostics, suspects
+from joulebench_exporter.ownership import OwnerBook
 from joulebench_exporter.proto import PROTOCOL_VERSION
 from joulebench_exporter.proto import energy_pb2 as pb
 from joulebench_exporter.proto import energy_pb2_grpc as pb_grpc
@@ -27,6 +31,8 @@ Response = TypeVar("Response")
 DEFAULT_BATCH_SECONDS: Final = 0.2
 DEFAULT_SLOW_SECONDS: Final = 10.0
 
+_FINDING_NS: Final = 2_500_000_000
+_FINDING_POLL_SECONDS: Final = 0.05
 _MAX_BATCH_TICKS: Final = 1024
 """Per device and message, so that a long replay neither fills a message nor holds up others."""
 
@@ -38,6 +44,10 @@ class _Cursor:
     device: str
     ring: Ring
     sequence: int
+    owners_version: int = -1
+    """Of the owner book, when this subscriber was told of owners last."""
+    look_ns: int = -1
+    """Time of the look that this subscriber was told of last."""
 
 
 class EnergyService(pb_grpc.EnergyServicer):
@@ -55,15 +65,21 @@ class EnergyService(pb_grpc.EnergyServicer):
         instance_id: str,
         boot_id: str,
         notes: list[str],
+        owners: OwnerBook | None = None,
+        looks: Mapping[str, Looks] | None = None,
         batch_seconds: float = DEFAULT_BATCH_SECONDS,
         slow_seconds: float = DEFAULT_SLOW_SECONDS,
     ) -> None:
+        self._sampler = sampler
         self._channels = sampler.channels
         self._clock = clock
         self._notes = notes
+        self._owners = owners or OwnerBook()
+        self._looks = {} if looks is None else looks
         self._batch_seconds = batch_seconds
         self._slow_seconds = slow_seconds
         self._stopping = asyncio.Event()
+        self._finding_until_ns = clock.monotonic_ns() + _FINDING_NS
         self._exporter = pb.Exporter(instance_id=instance_id, boot_id=boot_id, protocol_version=PROTOCOL_VERSION)
 
     def stop(self) -> None:
@@ -76,13 +92,19 @@ class EnergyService(pb_grpc.EnergyServicer):
         context: aio.ServicerContext[pb.DescribeRequest, Awaitable[pb.DescribeResponse]],  # noqa: ARG002 - not needed
     ) -> pb.DescribeResponse:
         """What is measured here."""
+        await self._first_ticks_found()
         return pb.DescribeResponse(
             exporter=self._exporter,
             clock=self._clock_pair(),
-            devices=[_device(channel) for channel in self._channels.values()],
+            devices=[_device(one, self._owners.of(one.info.uuid)) for one in self._channels.values()],
             notes=self._notes,
             exporter_version=__version__,
         )
+
+    async def _first_ticks_found(self) -> None:
+        """Right after the start, wait until the tick periods are known: readers judge gaps by them."""
+        while self._sampler.finding and self._clock.monotonic_ns() < self._finding_until_ns:  # noqa: ASYNC110 - a thread
+            await asyncio.sleep(_FINDING_POLL_SECONDS)
 
     async def Ping(  # noqa: N802 - named by the protocol
         self,
@@ -124,15 +146,42 @@ class EnergyService(pb_grpc.EnergyServicer):
         """Replay, then live; ends only by an error status or when the subscriber goes."""
         cursors = await self._cursors(request, context)
         await context.send_initial_metadata(())
+        self._sampler.listen(1)
+        try:
+            await self._stream(cursors, context)
+        finally:
+            self._sampler.listen(-1)
+
+    async def _stream(
+        self, cursors: list[_Cursor], context: aio.ServicerContext[pb.WatchRequest, pb.WatchResponse]
+    ) -> None:
         while True:
             stopping = self._stopping.is_set()  # read first: what was sampled before the stop is still sent
-            batches = [batch for cursor in cursors if (batch := _next_batch(cursor)) is not None]
+            batches = [batch for cursor in cursors if (batch := self._next_batch(cursor)) is not None]
             if batches:
                 await self._send(batches, context)
             elif stopping:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "the exporter is stopping")
             if all(cursor.sequence >= cursor.ring.newest for cursor in cursors):
                 await self._pause()
+
+    def _next_batch(self, cursor: _Cursor) -> pb.TickBatch | None:
+        ticks = cursor.ring.after(cursor.sequence, limit=_MAX_BATCH_TICKS)
+        if not len(ticks):
+            return None
+        batch = _batch(cursor.device, ticks)
+        batch.missed_ticks = ticks.first_sequence - cursor.sequence - 1
+        if batch.missed_ticks:
+            batch.flags[0] |= TickFlag.GAP
+        cursor.sequence = ticks.first_sequence + len(ticks) - 1
+        if cursor.owners_version != self._owners.version:
+            cursor.owners_version = self._owners.version
+            batch.owners.CopyFrom(_owners(self._owners.of(cursor.device)))
+        look = self._looks[cursor.device].latest if cursor.device in self._looks else None
+        if look is not None and look.time_ns != cursor.look_ns:
+            cursor.look_ns = look.time_ns
+            batch.look.CopyFrom(_look(look))
+        return batch
 
     async def _pause(self) -> None:
         """Let ticks gather for one batch; a stop ends it at once."""
@@ -185,18 +234,6 @@ class EnergyService(pb_grpc.EnergyServicer):
         return pb.ClockPair(monotonic_ns=self._clock.monotonic_ns(), realtime_ns=self._clock.realtime_ns())
 
 
-def _next_batch(cursor: _Cursor) -> pb.TickBatch | None:
-    ticks = cursor.ring.after(cursor.sequence, limit=_MAX_BATCH_TICKS)
-    if not len(ticks):
-        return None
-    batch = _batch(cursor.device, ticks)
-    batch.missed_ticks = ticks.first_sequence - cursor.sequence - 1
-    if batch.missed_ticks:
-        batch.flags[0] |= TickFlag.GAP
-    cursor.sequence = ticks.first_sequence + len(ticks) - 1
-    return batch
-
-
 def _batch(device: str, ticks: Columns) -> pb.TickBatch:
     return pb.TickBatch(
         device=device,
@@ -208,7 +245,7 @@ def _batch(device: str, ticks: Columns) -> pb.TickBatch:
     )
 
 
-def _device(channel: Channel) -> pb.Device:
+def _device(channel: Channel, owners: Owners) -> pb.Device:
     info, origin_uj = channel.info, channel.ledger.origin_uj
     wraps_at = channel.device.counter.wraps_at
     return pb.Device(
@@ -222,4 +259,27 @@ def _device(channel: Channel) -> pb.Device:
         tick_period_ns=round(info.tick_period_seconds * 1e9),
         counter_origin_uj=origin_uj,
         counter_wraps_uj=None if wraps_at is None else channel.device.counter.microjoules(wraps_at),
+        partitions=[pb.Partition(uuid=part.uuid, name=part.name) for part in info.partitions],
+        owners=_owners(owners),
+        index=info.index,
+        minor=info.minor,
+        pci_bus_id=info.pci_bus_id,
+        driver_version=info.driver_version,
     )
+
+
+def _look(look: Diagnostics) -> pb.Look:
+    message = pb.Look(monotonic_ns=look.time_ns, suspect=suspects(look))
+    for name, value in look.known():
+        setattr(message, name, value)
+    return message
+
+
+def _owners(owners: Owners) -> pb.Owners:
+    containers = [
+        pb.Owner(
+            namespace=one.namespace, pod=one.pod, container=one.container, partition=one.partition, claim=one.claim
+        )
+        for one in owners.containers
+    ]
+    return pb.Owners(containers=containers, known=owners.known, problem=owners.problem)

@@ -1,6 +1,10 @@
 """The words for energy: where it was measured, how, and how it was split."""
 
 from enum import StrEnum
+from typing import Final
+
+SIMULATED_PRODUCT_NAME: Final = "Simulated GPU"
+"""A device of this product name is of kind `simulated`, whoever shows it."""
 
 
 class Domain(StrEnum):

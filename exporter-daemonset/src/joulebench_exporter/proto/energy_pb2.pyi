@@ -116,6 +116,12 @@ class Device(_message.Message):
     SENSOR_KIND_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     TICK_PERIOD_NS_FIELD_NUMBER: _builtins.int
+    PARTITIONS_FIELD_NUMBER: _builtins.int
+    OWNERS_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    MINOR_FIELD_NUMBER: _builtins.int
+    PCI_BUS_ID_FIELD_NUMBER: _builtins.int
+    DRIVER_VERSION_FIELD_NUMBER: _builtins.int
     COUNTER_ORIGIN_UJ_FIELD_NUMBER: _builtins.int
     COUNTER_WRAPS_UJ_FIELD_NUMBER: _builtins.int
     uuid: _builtins.str
@@ -132,12 +138,22 @@ class Device(_message.Message):
     """in words: which counter, and the coefficients of a model"""
     tick_period_ns: _builtins.int
     """usual time between two ticks"""
+    index: _builtins.int
+    """number among its kind on this machine, as its driver counts"""
+    minor: _builtins.int
+    """N of /dev/nvidiaN"""
+    pci_bus_id: _builtins.str
+    driver_version: _builtins.str
     counter_origin_uj: _builtins.int
     """What the hardware's own counter said at sequence 1, so that the ticks of another instance on the same boot can be
     joined to these. Absent where the counter goes back to 0 with the exporter.
     """
     counter_wraps_uj: _builtins.int
     """where that counter begins at 0 again; absent: never in practice"""
+    @_builtins.property
+    def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Partition]: ...
+    @_builtins.property
+    def owners(self) -> Global___Owners: ...
     def __init__(
         self,
         *,
@@ -149,23 +165,128 @@ class Device(_message.Message):
         sensor_kind: _builtins.str = ...,
         source: _builtins.str = ...,
         tick_period_ns: _builtins.int = ...,
+        partitions: _abc.Iterable[Global___Partition] | None = ...,
+        owners: Global___Owners | None = ...,
+        index: _builtins.int | None = ...,
+        minor: _builtins.int | None = ...,
+        pci_bus_id: _builtins.str = ...,
+        driver_version: _builtins.str = ...,
         counter_origin_uj: _builtins.int | None = ...,
         counter_wraps_uj: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_counter_origin_uj", b"_counter_origin_uj", "_counter_wraps_uj", b"_counter_wraps_uj", "counter_origin_uj", b"counter_origin_uj", "counter_wraps_uj", b"counter_wraps_uj"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_counter_origin_uj", b"_counter_origin_uj", "_counter_wraps_uj", b"_counter_wraps_uj", "_index", b"_index", "_minor", b"_minor", "counter_origin_uj", b"counter_origin_uj", "counter_wraps_uj", b"counter_wraps_uj", "index", b"index", "minor", b"minor", "owners", b"owners"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_counter_origin_uj", b"_counter_origin_uj", "_counter_wraps_uj", b"_counter_wraps_uj", "counter_origin_uj", b"counter_origin_uj", "counter_wraps_uj", b"counter_wraps_uj", "domain", b"domain", "name", b"name", "scope", b"scope", "sensor", b"sensor", "sensor_kind", b"sensor_kind", "source", b"source", "tick_period_ns", b"tick_period_ns", "uuid", b"uuid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_counter_origin_uj", b"_counter_origin_uj", "_counter_wraps_uj", b"_counter_wraps_uj", "_index", b"_index", "_minor", b"_minor", "counter_origin_uj", b"counter_origin_uj", "counter_wraps_uj", b"counter_wraps_uj", "domain", b"domain", "driver_version", b"driver_version", "index", b"index", "minor", b"minor", "name", b"name", "owners", b"owners", "partitions", b"partitions", "pci_bus_id", b"pci_bus_id", "scope", b"scope", "sensor", b"sensor", "sensor_kind", b"sensor_kind", "source", b"source", "tick_period_ns", b"tick_period_ns", "uuid", b"uuid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__counter_origin_uj: _TypeAlias = _typing.Literal["counter_origin_uj"]  # noqa: Y015
     _WhichOneofArgType__counter_origin_uj: _TypeAlias = _typing.Literal["_counter_origin_uj", b"_counter_origin_uj"]  # noqa: Y015
     _WhichOneofReturnType__counter_wraps_uj: _TypeAlias = _typing.Literal["counter_wraps_uj"]  # noqa: Y015
     _WhichOneofArgType__counter_wraps_uj: _TypeAlias = _typing.Literal["_counter_wraps_uj", b"_counter_wraps_uj"]  # noqa: Y015
+    _WhichOneofReturnType__index: _TypeAlias = _typing.Literal["index"]  # noqa: Y015
+    _WhichOneofArgType__index: _TypeAlias = _typing.Literal["_index", b"_index"]  # noqa: Y015
+    _WhichOneofReturnType__minor: _TypeAlias = _typing.Literal["minor"]  # noqa: Y015
+    _WhichOneofArgType__minor: _TypeAlias = _typing.Literal["_minor", b"_minor"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__counter_origin_uj) -> _WhichOneofReturnType__counter_origin_uj | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__counter_wraps_uj) -> _WhichOneofReturnType__counter_wraps_uj | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__index) -> _WhichOneofReturnType__index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minor) -> _WhichOneofReturnType__minor | None: ...
 
 Global___Device: _TypeAlias = Device  # noqa: Y015
+
+@_typing.final
+class Partition(_message.Message):
+    """A part of a device that can be given away alone (a MIG instance). It has no energy counter of its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UUID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    uuid: _builtins.str
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        uuid: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "uuid", b"uuid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Partition: _TypeAlias = Partition  # noqa: Y015
+
+@_typing.final
+class Owner(_message.Message):
+    """A container that a device, or a part of it, was given to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    POD_FIELD_NUMBER: _builtins.int
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    PARTITION_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    pod: _builtins.str
+    container: _builtins.str
+    partition: _builtins.str
+    """UUID of the part; empty: the whole device"""
+    claim: _builtins.str
+    """name of the ResourceClaim, where the device came by one"""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        pod: _builtins.str = ...,
+        container: _builtins.str = ...,
+        partition: _builtins.str = ...,
+        claim: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "container", b"container", "namespace", b"namespace", "partition", b"partition", "pod", b"pod"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Owner: _TypeAlias = Owner  # noqa: Y015
+
+@_typing.final
+class Owners(_message.Message):
+    """Who has a device, by the kubelet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINERS_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    known: _builtins.bool
+    """false: nobody knows, which is not the same as nobody"""
+    problem: _builtins.str
+    """why this may be out of date, or is not known at all"""
+    @_builtins.property
+    def containers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Owner]:
+        """more than one: the device is shared, its energy is not any one's own"""
+
+    def __init__(
+        self,
+        *,
+        containers: _abc.Iterable[Global___Owner] | None = ...,
+        known: _builtins.bool = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["containers", b"containers", "known", b"known", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Owners: _TypeAlias = Owners  # noqa: Y015
 
 @_typing.final
 class DescribeRequest(_message.Message):
@@ -232,6 +353,8 @@ class TickBatch(_message.Message):
     ENERGY_MJ_FIELD_NUMBER: _builtins.int
     FLAGS_FIELD_NUMBER: _builtins.int
     MISSED_TICKS_FIELD_NUMBER: _builtins.int
+    OWNERS_FIELD_NUMBER: _builtins.int
+    LOOK_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     first_sequence: _builtins.int
     missed_ticks: _builtins.int
@@ -252,6 +375,14 @@ class TickBatch(_message.Message):
     def flags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """TickFlag bits"""
 
+    @_builtins.property
+    def owners(self) -> Global___Owners:
+        """in the first batch of a stream, and in the first one after they changed"""
+
+    @_builtins.property
+    def look(self) -> Global___Look:
+        """the newest look at the device, if there was one since the batch before"""
+
     def __init__(
         self,
         *,
@@ -262,14 +393,132 @@ class TickBatch(_message.Message):
         energy_mj: _abc.Iterable[_builtins.int] | None = ...,
         flags: _abc.Iterable[_builtins.int] | None = ...,
         missed_ticks: _builtins.int = ...,
+        owners: Global___Owners | None = ...,
+        look: Global___Look | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["look", b"look", "owners", b"owners"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bracket_ns", b"bracket_ns", "device", b"device", "energy_mj", b"energy_mj", "first_sequence", b"first_sequence", "flags", b"flags", "missed_ticks", b"missed_ticks", "monotonic_ns", b"monotonic_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bracket_ns", b"bracket_ns", "device", b"device", "energy_mj", b"energy_mj", "first_sequence", b"first_sequence", "flags", b"flags", "look", b"look", "missed_ticks", b"missed_ticks", "monotonic_ns", b"monotonic_ns", "owners", b"owners"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TickBatch: _TypeAlias = TickBatch  # noqa: Y015
+
+@_typing.final
+class Look(_message.Message):
+    """What a device shows beside its energy, about once a second. For people and checks, never for joules. What the device
+    does not tell is not set.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MONOTONIC_NS_FIELD_NUMBER: _builtins.int
+    POWER_WATTS_FIELD_NUMBER: _builtins.int
+    POWER_AVERAGE_WATTS_FIELD_NUMBER: _builtins.int
+    POWER_LIMIT_WATTS_FIELD_NUMBER: _builtins.int
+    UTILISATION_PERCENT_FIELD_NUMBER: _builtins.int
+    MEMORY_UTILISATION_PERCENT_FIELD_NUMBER: _builtins.int
+    MEMORY_USED_BYTES_FIELD_NUMBER: _builtins.int
+    MEMORY_TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_CELSIUS_FIELD_NUMBER: _builtins.int
+    CLOCK_MHZ_FIELD_NUMBER: _builtins.int
+    MEMORY_CLOCK_MHZ_FIELD_NUMBER: _builtins.int
+    CLOCK_REASONS_FIELD_NUMBER: _builtins.int
+    FAN_PERCENT_FIELD_NUMBER: _builtins.int
+    SUSPECT_FIELD_NUMBER: _builtins.int
+    monotonic_ns: _builtins.int
+    """end of the look"""
+    power_watts: _builtins.float
+    """now, or over the shortest time that the device averages"""
+    power_average_watts: _builtins.float
+    """over a second or so"""
+    power_limit_watts: _builtins.float
+    utilisation_percent: _builtins.int
+    memory_utilisation_percent: _builtins.int
+    memory_used_bytes: _builtins.int
+    memory_total_bytes: _builtins.int
+    temperature_celsius: _builtins.int
+    clock_mhz: _builtins.int
+    memory_clock_mhz: _builtins.int
+    clock_reasons: _builtins.int
+    """bits as nvmlClocksEventReason..."""
+    fan_percent: _builtins.int
+    @_builtins.property
+    def suspect(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """names of the fields above whose values cannot be true"""
+
+    def __init__(
+        self,
+        *,
+        monotonic_ns: _builtins.int = ...,
+        power_watts: _builtins.float | None = ...,
+        power_average_watts: _builtins.float | None = ...,
+        power_limit_watts: _builtins.float | None = ...,
+        utilisation_percent: _builtins.int | None = ...,
+        memory_utilisation_percent: _builtins.int | None = ...,
+        memory_used_bytes: _builtins.int | None = ...,
+        memory_total_bytes: _builtins.int | None = ...,
+        temperature_celsius: _builtins.int | None = ...,
+        clock_mhz: _builtins.int | None = ...,
+        memory_clock_mhz: _builtins.int | None = ...,
+        clock_reasons: _builtins.int | None = ...,
+        fan_percent: _builtins.int | None = ...,
+        suspect: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clock_mhz", b"_clock_mhz", "_clock_reasons", b"_clock_reasons", "_fan_percent", b"_fan_percent", "_memory_clock_mhz", b"_memory_clock_mhz", "_memory_total_bytes", b"_memory_total_bytes", "_memory_used_bytes", b"_memory_used_bytes", "_memory_utilisation_percent", b"_memory_utilisation_percent", "_power_average_watts", b"_power_average_watts", "_power_limit_watts", b"_power_limit_watts", "_power_watts", b"_power_watts", "_temperature_celsius", b"_temperature_celsius", "_utilisation_percent", b"_utilisation_percent", "clock_mhz", b"clock_mhz", "clock_reasons", b"clock_reasons", "fan_percent", b"fan_percent", "memory_clock_mhz", b"memory_clock_mhz", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "memory_utilisation_percent", b"memory_utilisation_percent", "power_average_watts", b"power_average_watts", "power_limit_watts", b"power_limit_watts", "power_watts", b"power_watts", "temperature_celsius", b"temperature_celsius", "utilisation_percent", b"utilisation_percent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_mhz", b"_clock_mhz", "_clock_reasons", b"_clock_reasons", "_fan_percent", b"_fan_percent", "_memory_clock_mhz", b"_memory_clock_mhz", "_memory_total_bytes", b"_memory_total_bytes", "_memory_used_bytes", b"_memory_used_bytes", "_memory_utilisation_percent", b"_memory_utilisation_percent", "_power_average_watts", b"_power_average_watts", "_power_limit_watts", b"_power_limit_watts", "_power_watts", b"_power_watts", "_temperature_celsius", b"_temperature_celsius", "_utilisation_percent", b"_utilisation_percent", "clock_mhz", b"clock_mhz", "clock_reasons", b"clock_reasons", "fan_percent", b"fan_percent", "memory_clock_mhz", b"memory_clock_mhz", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "memory_utilisation_percent", b"memory_utilisation_percent", "monotonic_ns", b"monotonic_ns", "power_average_watts", b"power_average_watts", "power_limit_watts", b"power_limit_watts", "power_watts", b"power_watts", "suspect", b"suspect", "temperature_celsius", b"temperature_celsius", "utilisation_percent", b"utilisation_percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__clock_mhz: _TypeAlias = _typing.Literal["clock_mhz"]  # noqa: Y015
+    _WhichOneofArgType__clock_mhz: _TypeAlias = _typing.Literal["_clock_mhz", b"_clock_mhz"]  # noqa: Y015
+    _WhichOneofReturnType__clock_reasons: _TypeAlias = _typing.Literal["clock_reasons"]  # noqa: Y015
+    _WhichOneofArgType__clock_reasons: _TypeAlias = _typing.Literal["_clock_reasons", b"_clock_reasons"]  # noqa: Y015
+    _WhichOneofReturnType__fan_percent: _TypeAlias = _typing.Literal["fan_percent"]  # noqa: Y015
+    _WhichOneofArgType__fan_percent: _TypeAlias = _typing.Literal["_fan_percent", b"_fan_percent"]  # noqa: Y015
+    _WhichOneofReturnType__memory_clock_mhz: _TypeAlias = _typing.Literal["memory_clock_mhz"]  # noqa: Y015
+    _WhichOneofArgType__memory_clock_mhz: _TypeAlias = _typing.Literal["_memory_clock_mhz", b"_memory_clock_mhz"]  # noqa: Y015
+    _WhichOneofReturnType__memory_total_bytes: _TypeAlias = _typing.Literal["memory_total_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_total_bytes: _TypeAlias = _typing.Literal["_memory_total_bytes", b"_memory_total_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_used_bytes: _TypeAlias = _typing.Literal["memory_used_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_used_bytes: _TypeAlias = _typing.Literal["_memory_used_bytes", b"_memory_used_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_utilisation_percent: _TypeAlias = _typing.Literal["memory_utilisation_percent"]  # noqa: Y015
+    _WhichOneofArgType__memory_utilisation_percent: _TypeAlias = _typing.Literal["_memory_utilisation_percent", b"_memory_utilisation_percent"]  # noqa: Y015
+    _WhichOneofReturnType__power_average_watts: _TypeAlias = _typing.Literal["power_average_watts"]  # noqa: Y015
+    _WhichOneofArgType__power_average_watts: _TypeAlias = _typing.Literal["_power_average_watts", b"_power_average_watts"]  # noqa: Y015
+    _WhichOneofReturnType__power_limit_watts: _TypeAlias = _typing.Literal["power_limit_watts"]  # noqa: Y015
+    _WhichOneofArgType__power_limit_watts: _TypeAlias = _typing.Literal["_power_limit_watts", b"_power_limit_watts"]  # noqa: Y015
+    _WhichOneofReturnType__power_watts: _TypeAlias = _typing.Literal["power_watts"]  # noqa: Y015
+    _WhichOneofArgType__power_watts: _TypeAlias = _typing.Literal["_power_watts", b"_power_watts"]  # noqa: Y015
+    _WhichOneofReturnType__temperature_celsius: _TypeAlias = _typing.Literal["temperature_celsius"]  # noqa: Y015
+    _WhichOneofArgType__temperature_celsius: _TypeAlias = _typing.Literal["_temperature_celsius", b"_temperature_celsius"]  # noqa: Y015
+    _WhichOneofReturnType__utilisation_percent: _TypeAlias = _typing.Literal["utilisation_percent"]  # noqa: Y015
+    _WhichOneofArgType__utilisation_percent: _TypeAlias = _typing.Literal["_utilisation_percent", b"_utilisation_percent"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clock_mhz) -> _WhichOneofReturnType__clock_mhz | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clock_reasons) -> _WhichOneofReturnType__clock_reasons | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fan_percent) -> _WhichOneofReturnType__fan_percent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_clock_mhz) -> _WhichOneofReturnType__memory_clock_mhz | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_total_bytes) -> _WhichOneofReturnType__memory_total_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_used_bytes) -> _WhichOneofReturnType__memory_used_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_utilisation_percent) -> _WhichOneofReturnType__memory_utilisation_percent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_average_watts) -> _WhichOneofReturnType__power_average_watts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_limit_watts) -> _WhichOneofReturnType__power_limit_watts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_watts) -> _WhichOneofReturnType__power_watts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature_celsius) -> _WhichOneofReturnType__temperature_celsius | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__utilisation_percent) -> _WhichOneofReturnType__utilisation_percent | None: ...
+
+Global___Look: _TypeAlias = Look  # noqa: Y015
 
 @_typing.final
 class WatchRequest(_message.Message):

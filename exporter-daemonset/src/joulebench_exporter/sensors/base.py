@@ -6,11 +6,12 @@ sampler's. So a new sensor is a list of devices and a `read`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from joulebench_api.contracts.energy import SensorKind
 from joulebench_exporter.counter import Counter
 from joulebench_exporter.devices import DeviceInfo
+from joulebench_exporter.diagnostics import Diagnostics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class SensorDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One read of one counter, in raw counts, with the diagnostics that came along. None: not known."""
+    """One read of one counter, in raw counts, with the power that came along. None: not known."""
 
     count: int
     power_watts: float | None = None
@@ -61,4 +62,13 @@ class Sensor(Protocol):
 
     def close(self) -> None:
         """Give back what the sensor holds."""
+        ...
+
+
+@runtime_checkable
+class Diagnosing(Protocol):
+    """A sensor whose devices show more than their energy."""
+
+    def diagnose(self, device: SensorDevice) -> Diagnostics:
+        """Look at one device now. What it does not tell is None. Raises SensorReadError; called from another thread."""
         ...

@@ -9,8 +9,9 @@ from typing import Final
 
 from joulebench_exporter.errors import BadOptionError, SensorUnavailableError
 from joulebench_exporter.rhythm import DEFAULT_RHYTHM, Rhythm
-from joulebench_exporter.sensors import modelled, rapl, simulated
+from joulebench_exporter.sensors import modelled, nvml, rapl, simulated
 from joulebench_exporter.sensors.base import Sensor
+from joulebench_exporter.sensors.nvml_library import is_installed as nvml_is_installed
 
 AUTO: Final = "auto"
 
@@ -37,6 +38,10 @@ class Detected:
     notes: Sequence[str]
 
 
+def _nvml(options: SensorOptions) -> Sensor:  # noqa: ARG001 - it needs to be told nothing
+    return nvml.NvmlSensor()
+
+
 def _rapl(options: SensorOptions) -> Sensor:
     return rapl.RaplSensor(boot_id=options.boot_id, root=options.rapl_root)
 
@@ -53,6 +58,7 @@ def _simulated(options: SensorOptions) -> Sensor:
 
 
 _OPENERS: Final[Mapping[str, Callable[[SensorOptions], Sensor]]] = {
+    nvml.NAME: _nvml,
     rapl.NAME: _rapl,
     modelled.NAME: _modelled,
     simulated.NAME: _simulated,
@@ -93,9 +99,22 @@ def _check(names: Sequence[str]) -> None:
 
 
 def _detect(options: SensorOptions) -> Detected:
+    """The boards that are here, and the processors' counters or else their model."""
+    boards, notes = _boards(options)
     try:
-        sensor = _rapl(options)
+        processors = _rapl(options)
     except SensorUnavailableError as error:
-        reason = f"energy is modelled, not measured: {error.message}. {error.remedy or ''}".strip()
-        return Detected(sensors=[_modelled(options)], notes=[reason])
-    return Detected(sensors=[sensor], notes=list(sensor.notes))
+        reason = f"energy of the CPU is modelled, not measured: {error.message}. {error.remedy or ''}".strip()
+        return Detected(sensors=[*boards, _modelled(options)], notes=[*notes, reason])
+    return Detected(sensors=[*boards, processors], notes=[*notes, *processors.notes])
+
+
+def _boards(options: SensorOptions) -> tuple[list[Sensor], list[str]]:
+    """Accelerators; a machine without their driver is nothing to speak of, one whose driver does not work is."""
+    if not nvml_is_installed():
+        return [], []
+    try:
+        sensor = _nvml(options)
+    except SensorUnavailableError as error:
+        return [], [f"NVIDIA boards are not measured: {error.message}. {error.remedy or ''}".strip()]
+    return [sensor], list(sensor.notes)

@@ -1,0 +1,103 @@
+"""Asks the kubelet who has which device, over the socket of its PodResources API."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from grpc import aio
+
+from joulebench_exporter.devices import DeviceInfo, Owners
+from joulebench_exporter.listen import unix_path
+from joulebench_exporter.ownership import Given, OwnerBook, cdi_names, resolve
+from joulebench_exporter.proto import podresources_pb2 as pb
+from joulebench_exporter.proto.podresources_pb2_grpc import PodResourcesListerStub
+
+DEFAULT_PERIOD_SECONDS: Final = 5.0
+
+_TIMEOUT_SECONDS: Final = 5.0
+_CHANNEL_OPTIONS: Final = (
+    # One answer covers all pods of the node; the usual limit of 4 MiB is too little for a full one.
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+    ("grpc.default_authority", "localhost"),
+    ("grpc.enable_http_proxy", 0),
+    # A kubelet that was restarted is found again at the next poll.
+    ("grpc.initial_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+)
+
+_log = logging.getLogger(__name__)
+
+
+class KubeletFollower:
+    """Polls the kubelet and writes the book. The kubelet has no other way to tell of a change."""
+
+    def __init__(
+        self,
+        *,
+        socket: Path,
+        devices: Sequence[DeviceInfo],
+        book: OwnerBook,
+        period_seconds: float = DEFAULT_PERIOD_SECONDS,
+    ) -> None:
+        self._target = f"unix:{socket}"
+        self._devices = devices
+        self._book = book
+        self._period_seconds = period_seconds
+        self._unknown: Sequence[str] = ()
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        while True:
+            await self.poll()
+            await asyncio.sleep(self._period_seconds)
+
+    async def poll(self) -> None:
+        """Ask once. A kubelet that does not answer is written down, never raised."""
+        before = self._book.problem
+        try:
+            ownership = resolve(self._devices, given(await self._list()))
+        except aio.AioRpcError as error:
+            problem = f"the kubelet does not answer at {unix_path(self._target)}: {_reason(error)}"
+            self._book.fail(problem)
+            if not before:
+                _log.warning("owners are not known", extra={"problem": problem})
+            return
+        if before:
+            _log.info("owners are known again")
+        self._note_unknown(ownership.unknown)
+        self._book.write(
+            {
+                device.uuid: Owners(containers=ownership.owners.get(device.uuid, ()), known=True)
+                for device in self._devices
+            }
+        )
+
+    async def _list(self) -> pb.ListPodResourcesResponse:
+        # A channel of its own for each question: the socket may be another kubelet's by then, and it costs 2 ms.
+        async with aio.insecure_channel(self._target, options=_CHANNEL_OPTIONS) as channel:
+            return await PodResourcesListerStub(channel).List(pb.ListPodResourcesRequest(), timeout=_TIMEOUT_SECONDS)
+
+    def _note_unknown(self, unknown: Sequence[str]) -> None:
+        if unknown and unknown != self._unknown:
+            _log.warning("containers have devices that are not measured here", extra={"devices": list(unknown)})
+        self._unknown = unknown
+
+
+def given(response: pb.ListPodResourcesResponse) -> Iterator[Given]:
+    """All devices that containers of this node were given, by device plugins and by claims."""
+    for pod in response.pod_resources:
+        for container in pod.containers:
+            place = {"namespace": pod.namespace, "pod": pod.name, "container": container.name}
+            for devices in container.devices:
+                for name in devices.device_ids:
+                    yield Given(**place, resource=devices.resource_name, names=(name,))
+            for claim in container.dynamic_resources:
+                for one in claim.claim_resources:
+                    names = (*cdi_names(device.name for device in one.cdi_devices), one.device_name)
+                    yield Given(**place, resource=one.driver_name, names=names, claim=claim.claim_name)
+
+
+def _reason(error: aio.AioRpcError) -> str:
+    return f"{error.details() or 'no details'} ({error.code().name})"
