@@ -7,13 +7,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from joulebench_runner.attribution.ticks import TickFlag
 from joulebench_runner.journal.reader import read
 from joulebench_runner.journal.schema import Kind
 
 Rows = list[dict[str, Any]]
 
 
-def check_everything_once(folder: Path, *, questions: int) -> None:
+def check_everything_once(folder: Path, *, questions: int, starts: int) -> None:
     """Nothing was lost, nothing asked again that was finished, and every joule is accounted for."""
     summary = json.loads((folder / "summary.json").read_text())
     rows: Rows = pq.read_table(folder / "queries.parquet").to_pylist()
@@ -23,6 +24,7 @@ def check_everything_once(folder: Path, *, questions: int) -> None:
     assert Counter(row["query_id"] for row in finishes) == Counter(row["query_id"] for row in rows)
     _check_server_log(_server_log(folder), finishes=finishes, rows=rows)
     _check_energy(summary["energy"], rows)
+    _check_ticks(pq.read_table(folder / "energy.parquet").to_pylist(), starts=starts)
 
 
 def _check_results(summary: dict[str, Any], rows: Rows, *, questions: int) -> None:
@@ -65,3 +67,10 @@ def _check_energy(energy: dict[str, Any], rows: Rows) -> None:
     assert energy["unattributed"]["abandoned"] > 0
     # The same device at every start.
     assert len(energy["devices"]) == 1
+    assert "counter_reset" not in energy["unattributed"]
+
+
+def _check_ticks(ticks: Rows, *, starts: int) -> None:
+    """An exporter that was away left one long tick, flagged; the counter itself begins anew with each start only."""
+    assert any(tick["flags"] & TickFlag.GAP for tick in ticks)
+    assert sum(bool(tick["flags"] & TickFlag.RESET) for tick in ticks) < starts

@@ -152,6 +152,7 @@ class KilledRun:
         if self._killed_now["supervisor"]:
             assert code == -signal.SIGKILL
             return
+        assert code != 0, "all questions were answered before all kills were done"
         used_up = self._killed_now["server"] or max(self._killed_now.values(), default=0) > 1
         assert used_up, f"it ended with {code} though everything could be started again: {self._words()}"
         assert code == 1, f"it ended with {code}: {self._words()}"

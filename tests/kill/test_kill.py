@@ -20,7 +20,7 @@ def test_five_kills_of_five_processes_lose_nothing_and_ask_nothing_twice(
     run.suffer(draw(4, each=1, busy_seconds=2.5))
     run.finish()
     assert set(run.killed) == set(TARGETS)
-    check_everything_once(run.folder, questions=60)
+    check_everything_once(run.folder, questions=60, starts=run.starts)
 
 
 @pytest.mark.kill
@@ -32,4 +32,4 @@ def test_fifty_kills_lose_nothing_and_ask_nothing_twice(killed_run: Callable[...
     run.finish()
     assert set(Counter(run.killed).values()) == {10}
     run.say(f"{len(run.killed)} kills in {run.starts} starts")
-    check_everything_once(run.folder, questions=600)
+    check_everything_once(run.folder, questions=600, starts=run.starts)
