@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEMO_OUT ?= demo-run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format generate check-generated bench lock clean
+.PHONY: help setup demo test test-kill lint format generate check-generated bench lock clean
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ demo: setup ## a real model answers 40 questions on this machine; see what each 
 
 test: setup ## the whole test suite (no GPU, no cluster, no network)
 	$(BIN)/python -m pytest
+
+test-kill: setup ## kill the processes of a run 50 times, for minutes; nothing is lost (SEED=N repeats a seed)
+	JOULEBENCH_KILL_SEED=$(SEED) $(BIN)/python -m pytest -m kill -s tests/kill
 
 lint: setup ## formatting, style, types, layer rules, generated files
 	$(BIN)/ruff format --check .

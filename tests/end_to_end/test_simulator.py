@@ -110,6 +110,25 @@ def test_attributed_joules_rank_as_the_true_ones_at_sixteen_in_flight(busy: Run)
     assert attributed.sum() == pytest.approx(true.sum(), rel=0.1)
 
 
+def test_a_server_that_refuses_for_a_while_answers_all_in_the_end(simulate: Callable[..., Run]) -> None:
+    refused = 12
+    run = simulate(
+        **{
+            # The first request asks whether the server is ready.
+            f"{ENGINE}.fault": f"status,code=429,retry-after=0,requests=2-{1 + refused}",
+            f"{ENGINE}.speed": 20,
+            "spec.task.limit": FEW,
+            "spec.warmup.queries": 0,
+            "spec.concurrency": 8,
+        }
+    )
+    counts = run.summary["counts"]
+    assert (counts["asked"], counts["answered"], counts["errors"]) == (FEW, FEW, 0)
+    assert sum(row["calls"] for row in run.queries) == FEW + refused
+    assert {row["turns"] for row in run.queries} == {1}
+    assert run.summary["energy"]["conserved"] is True
+
+
 def _spearman(one: "np.ndarray[Any, Any]", other: "np.ndarray[Any, Any]") -> float:
     """Rank correlation; equal values are rare enough here to be ranked as they stand."""
     first, second = (values.argsort().argsort() for values in (one, other))

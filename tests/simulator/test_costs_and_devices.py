@@ -86,6 +86,18 @@ def test_devices_share_the_work_to_the_last_microjoule(tmp_path: Path) -> None:
     assert (sum(active), max(active) - min(active)) == (100, 1)
 
 
+def test_an_id_makes_the_same_devices_of_other_files(tmp_path: Path) -> None:
+    def uuids(folder: str, device_id: str | None) -> list[str]:
+        return [
+            identity(tmp_path / folder, number=number, name="GPU", memory_bytes=0, device_id=device_id).uuid
+            for number in range(2)
+        ]
+
+    assert uuids("a", "run-1") == uuids("b", "run-1") != uuids("b", "run-2")
+    assert len(set(uuids("a", "run-1"))) == 2
+    assert uuids("a", None) != uuids("b", None)
+
+
 def test_the_same_file_is_the_same_device_after_a_restart(tmp_path: Path) -> None:
     devices, (reader,) = make_devices(tmp_path, 1)
     devices.step(start_ns=0, end_ns=MS, active_uj=900_000, load=LOAD)

@@ -144,6 +144,11 @@ def _energy(group: Any) -> None:
         "--device-file", metavar="PATH", type=Path, action="append", default=[],
         help="where a device shows its energy; several times for several devices, which share the work",
     )  # fmt: skip
+    group.add_argument(
+        "--device-id",
+        metavar="TEXT",
+        help="makes the devices' UUIDs, so that another file may be the same device (its path)",
+    )
     group.add_argument("--device-name", metavar="NAME", default="Simulated GPU", help="product name (Simulated GPU)")
     group.add_argument("--device-memory-gib", metavar="GIB", type=_count, default=80, help="of each device (80)")
     group.add_argument("--resting-watts", metavar="W", type=_amount, default=120.0, help="of each device, always (120)")

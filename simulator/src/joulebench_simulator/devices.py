@@ -14,10 +14,11 @@ _NS_UW: Final = 1_000_000
 _NAMESPACE: Final = uuid.UUID("6f1c0d5e-6a0b-4c0e-9d38-2b7a3f6f5f10")
 
 
-def identity(path: Path, *, number: int, name: str, memory_bytes: int) -> DeviceIdentity:
-    """The same file is the same device again after a restart."""
+def identity(path: Path, *, number: int, name: str, memory_bytes: int, device_id: str | None = None) -> DeviceIdentity:
+    """The same file is the same device again after a restart; with an id (and its number) wherever its file is."""
+    known_by = str(path.absolute()) if device_id is None else f"{device_id}/{number}"
     return DeviceIdentity(
-        uuid=f"GPU-{uuid.uuid5(_NAMESPACE, str(path.absolute()))}",
+        uuid=f"GPU-{uuid.uuid5(_NAMESPACE, known_by)}",
         name=name,
         pci_bus_id=f"00000000:{number + 1:02X}:00.0",
         memory_bytes=memory_bytes,

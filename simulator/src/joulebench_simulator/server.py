@@ -103,7 +103,13 @@ def _devices(options: argparse.Namespace) -> Devices:
     resting_mw = round(options.resting_watts * 1000)
     writers = []
     for number, path in enumerate(options.device_file):
-        known = identity(path, number=number, name=options.device_name, memory_bytes=options.device_memory_gib * _GIB)
+        known = identity(
+            path,
+            number=number,
+            name=options.device_name,
+            memory_bytes=options.device_memory_gib * _GIB,
+            device_id=options.device_id,
+        )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             writers.append(DeviceFileWriter(path, identity=known, resting_power_mw=resting_mw))

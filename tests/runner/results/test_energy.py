@@ -325,6 +325,31 @@ def test_a_resumed_run_has_two_windows(run: Run) -> None:
     assert results.summary.energy.conserved is True
 
 
+def test_a_run_that_goes_on_with_another_device_is_measured_on_each_in_its_time(run: Run) -> None:
+    run.begin("q1").call("q1", 2, 6).finish("q1")
+    run.instance = "meter-2"
+    run.device("cpu-1", exporter="exporter-2").ticks("cpu-1", exporter="exporter-2", start=20, end=32)
+    run.stage("run", 21, 31).begin("q2", 22).call("q2", 22, 25).finish("q2", 26)
+
+    energy = run.results().summary.energy
+
+    assert energy.conserved is True
+    assert (energy.queries_joules, energy.idle_joules, energy.total_joules) == (700.0, 1300.0, 2000.0)
+    assert [device.total_joules for device in energy.devices] == [1000.0, 1000.0]
+    assert energy.coverage_percent == pytest.approx(100.0)
+    assert energy.mean_watts == pytest.approx(100.0)
+    assert (run.row("q1")["energy_joules"], run.row("q2")["energy_joules"]) == (400.0, 300.0)
+
+
+def test_a_device_that_no_tick_came_from_lowers_the_coverage_of_its_time(run: Run) -> None:
+    run.device("cpu-1").ticks("cpu-1")
+    run.instance = "meter-2"
+    run.device("cpu-0").ticks("cpu-0", start=20, end=32, first_sequence=122, first_mj=1_200_000)
+    run.device("cpu-1").stage("run", 21, 31)
+
+    assert run.results().summary.energy.coverage_percent == pytest.approx(50.0)
+
+
 def test_a_window_without_an_end_goes_to_the_last_known_time(empty: Run) -> None:
     empty.plan().device().ticks(end=12).stage("run", 1, None).begin("q1").call("q1", 2, 6).finish("q1", 9)
 

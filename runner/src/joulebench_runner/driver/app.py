@@ -96,7 +96,7 @@ class Driver:
             watch.cancel()
             if not work.done():
                 if self._session is not None:
-                    self._session.closing = True
+                    self._session.close()
                 await _cancelled(work)
 
     async def _watch(self) -> None:
@@ -148,7 +148,7 @@ class Driver:
                 raise
         finally:
             if not self._asking.done():
-                session.closing = True
+                session.close()
                 await _cancelled(self._asking)
             await session.drain()
         if session.fatal is not None:

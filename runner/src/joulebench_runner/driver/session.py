@@ -1,6 +1,7 @@
 """One driver's asking: tells the meter of each question's begin and end, and decides when to stop asking."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 CURRENT: Final[ContextVar[Query | None]] = ContextVar("joulebench_query", default=None)
 """The question on whose behalf the current coroutine runs; its calls carry the id."""
+
+FAILURE_SECONDS: Final = 1.0
+"""How long a failed question waits before it counts as finished. A model server that dies fails its questions before
+anybody can have noticed; if the run ends for that, they are asked again."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -40,13 +45,21 @@ class Session:
         self.book = book
         self.limit = limit
         self.fatal: RunnerError | None = None
-        self.closing = False
-        """Set when the run is interrupted: what ends from now on has no answer, and will be asked again."""
         self._control = control
         self._task_name = task_name
         self._scored = scored
         self._on_fatal = on_fatal
+        self._closing = asyncio.Event()
         self._pending: set[asyncio.Task[None]] = set()
+
+    def close(self) -> None:
+        """The run is interrupted: what ends from now on has no answer, and will be asked again."""
+        self._closing.set()
+
+    @property
+    def closing(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing.is_set()
 
     async def begin(
         self,
@@ -88,10 +101,17 @@ class Session:
         task.add_done_callback(self._pending.discard)
 
     async def _tell(self, finish: Finish) -> None:
+        if finish.error is not None and await self._closes_soon():
+            return
         try:
             await self._control.finish(finish)
         except RunnerError as error:
             self.fail(error)
+
+    async def _closes_soon(self) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), FAILURE_SECONDS)
+        return self.closing
 
     def fail(self, error: RunnerError) -> None:
         """Stop asking: the meter cannot be told any more."""

@@ -74,7 +74,9 @@ def plan_run(
     check_free(options.meter_port, option="--meter-port")
     find_task(spec.task.name)
     answers = simulator_answers(loaded, spec, data=options.data)
-    served = servings(loaded, spec, simulation=_simulation(run_dir, sockets=socket_dir, answers=answers))
+    served = servings(
+        loaded, spec, simulation=_simulation(run_dir, run_id=run_file.run_id, sockets=socket_dir, answers=answers)
+    )
     sensor = _sensor(options, served[0])
     meter = _meter_settings(
         run,
@@ -172,8 +174,13 @@ def truth_file(run_dir: Path) -> Path:
     return run_dir.with_name(f"{run_dir.name}.truth.jsonl")
 
 
-def _simulation(run_dir: Path, *, sockets: Path, answers: bytes | None) -> Simulation:
-    return Simulation(folder=sockets, log=truth_file(run_dir), answers=None if answers is None else sockets / ANSWERS)
+def _simulation(run_dir: Path, *, run_id: str, sockets: Path, answers: bytes | None) -> Simulation:
+    return Simulation(
+        folder=sockets,
+        device_id=run_id,
+        log=truth_file(run_dir),
+        answers=None if answers is None else sockets / ANSWERS,
+    )
 
 
 def _simulation_notes(served: Serving, *, run_dir: Path) -> list[str]:

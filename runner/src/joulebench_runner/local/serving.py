@@ -52,6 +52,8 @@ class Simulation:
 
     folder: Path
     """For the files of its devices."""
+    device_id: str
+    """A run that is gone on with has the same devices again, though their files are new."""
     log: Path
     """What each request truly cost: outside of the run's folder, whose figures it is to check."""
     answers: Path | None
@@ -142,6 +144,7 @@ def simulated(
     files = _paths(given.get("device-file")) or simulation.device_files(device_count(spec))
     added = {
         "device-file": None if "device-file" in given else [str(path) for path in files],
+        "device-id": None if {"device-file", "device-id"} & set(given) else simulation.device_id,
         "log": None if "log" in given else str(simulation.log),
         "answers": None if "answers" in given or simulation.answers is None else str(simulation.answers),
     }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -139,8 +140,9 @@ def run_energy(
     """Attribute all windows on all devices that serve the run."""
     run = RunEnergy(CallEnergy.unknown(len(calls)))
     chosen = _chosen(series, settings)
-    run.stages_mj = [_span_energy_mj(span, chosen) for span in spans]
-    run.baseline_watts = _baseline_watts(spans, chosen)
+    described = _described(journal)
+    run.stages_mj = [_span_energy_mj(span, _serving(chosen, span, described)) for span in spans]
+    run.baseline_watts = _baseline_watts(spans, chosen, described)
     run.problem = _problem(settings, upstreams, series=series, chosen=chosen, windows=windows, problems=problems)
     if run.problem is not None:
         return run
@@ -149,7 +151,7 @@ def run_energy(
     totals = {_identity(one): DeviceTotals(one.facts) for one in chosen}
     for window in windows:
         scene = _Scene.of(journal, calls, window, aliases=aliases, method=settings.method, kappa=kappa)
-        _attribute_window(run, totals, scene, window, chosen)
+        _attribute_window(run, totals, scene, window, _serving(chosen, window, described))
     run.devices = [device for device in totals.values() if device.window_ns]
     run.clock_error_ns = max(one.clock.bound_ns for one in chosen)
     return run
@@ -194,6 +196,27 @@ def _problem(
         ),
     )
     return next((reason for holds, reason in reasons if holds), None)
+
+
+def _described(journal: Journal) -> set[tuple[str, str]]:
+    """Which meter (by instance) was told of which device."""
+    table = journal.tables[Kind.DEVICE]
+    instances: list[Any] = row_column(table, "instance_id").to_pylist()
+    devices: list[Any] = table["device"].to_pylist()
+    return set(zip(instances, devices, strict=True))
+
+
+def _serving(chosen: Sequence[Series], span: Span, described: AbstractSet[tuple[str, str]]) -> list[Series]:
+    """The devices of one start: those that its meter was told of, and those whose ticks came to a later one.
+
+    A run that was gone on with may have had others before: they say nothing about this time.
+    """
+    return [
+        one
+        for one in chosen
+        if one.meter_boot_id == span.boot_id
+        and ((span.instance_id, one.facts.device) in described or _overlaps(one, span))
+    ]
 
 
 def _overlaps(series: Series, window: Span) -> bool:
@@ -308,11 +331,10 @@ def _foreign_reason(journal: Journal, upstreams: Sequence[Upstream]) -> str | No
 
 
 def _attribute_window(
-    run: RunEnergy, totals: dict[tuple[str, str], DeviceTotals], scene: _Scene, window: Span, chosen: Sequence[Series]
+    run: RunEnergy, totals: dict[tuple[str, str], DeviceTotals], scene: _Scene, window: Span, here: Sequence[Series]
 ) -> None:
     count, rows = len(scene.rows), scene.rows
     run.calls.split[rows], run.calls.fallback[rows] = scene.split, scene.fallback
-    here = [one for one in chosen if one.meter_boot_id == window.boot_id]
     run.window_ns += window.end_ns - window.start_ns
     run.measured_ns += window.end_ns - window.start_ns if here else 0
     seen, whole = np.full(count, bool(here)), np.full(count, bool(here))
@@ -332,7 +354,7 @@ def _attribute_window(
 
 def _span_energy_mj(span: Span, series: Sequence[Series]) -> int | None:
     """Energy of a stage on all devices; None where ticks do not cover it."""
-    here = [one.ticks for one in series if one.meter_boot_id == span.boot_id]
+    here = [one.ticks for one in series]
     length = span.end_ns - span.start_ns
     if not here or length <= 0:
         return None
@@ -341,10 +363,12 @@ def _span_energy_mj(span: Span, series: Sequence[Series]) -> int | None:
     return round(sum(ticks.energy_between_mj(span.start_ns, span.end_ns) for ticks in here))
 
 
-def _baseline_watts(spans: Sequence[Span], series: Sequence[Series]) -> float | None:
+def _baseline_watts(
+    spans: Sequence[Span], series: Sequence[Series], described: AbstractSet[tuple[str, str]]
+) -> float | None:
     """Mean power in the last baseline stage, over the part that ticks cover."""
     for span in reversed([span for span in spans if span.stage is Stage.BASELINE]):
-        here = [one.ticks for one in series if one.meter_boot_id == span.boot_id]
+        here = [one.ticks for one in _serving(series, span, described)]
         covered = [ticks.covered_ns(span.start_ns, span.end_ns) for ticks in here]
         if covered and all(covered):
             energy = (ticks.energy_between_mj(span.start_ns, span.end_ns) for ticks in here)
