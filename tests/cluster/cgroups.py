@@ -1,7 +1,6 @@
 """Control groups as the record of what a cluster owns: every process of it is in a tree of its name, and nothing else is.
 
-Only cgroup v1 hierarchies are used (see cgroups(7)); whoever is in one of our trees was started by us or by a
-container of ours.
+Of cgroups(7), version 1 is needed. Whoever is in one of our trees was started by us or is in a container of ours.
 """
 
 import os
@@ -18,9 +17,12 @@ NEEDED = ("cpu", "cpuacct", "cpuset", "devices", "memory", "pids", "systemd")
 
 
 def hierarchies() -> list[Path]:
-    """The mounted v1 hierarchies; links such as `cpu -> cpu,cpuacct` count once."""
+    """The mounted v1 hierarchies, and the v2 one beside them if it is there; none if v2 is all there is."""
+    if not ROOT.is_dir() or (ROOT / "cgroup.controllers").exists():
+        return []
+    # Links such as `cpu -> cpu,cpuacct` are hierarchies that are counted already.
     found = [path for path in sorted(ROOT.iterdir()) if path.is_dir() and not path.is_symlink()]
-    return [path for path in found if (path / "cgroup.procs").exists() and not (path / "cgroup.controllers").exists()]
+    return [path for path in found if (path / "cgroup.procs").exists()]
 
 
 def make(group: str) -> None:

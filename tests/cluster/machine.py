@@ -79,7 +79,7 @@ def _compiler() -> Iterator[str]:
 
 
 def _groups() -> Iterator[str]:
-    present = {path.name for path in cgroups.hierarchies()} if cgroups.ROOT.is_dir() else set()
+    present = {name for path in cgroups.hierarchies() for name in path.name.split(",")}
     if missing := [name for name in cgroups.NEEDED if name not in present]:
         yield f"needs cgroup v1 hierarchies in {cgroups.ROOT} (missing: {', '.join(missing)})"
 
