@@ -5,15 +5,16 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
-from tests.cluster import binaries, machine
+from tests.cluster import binaries, figures, machine
 from tests.cluster.api import Api
 from tests.cluster.cluster import Cluster
 from tests.cluster.dump import dump
 from tests.cluster.errors import NotPossibleHere
-from tests.cluster.figures import FIGURES
 from tests.cluster.images import store
 from tests.cluster.session import Namespace
 from tests.cluster.settings import REPOSITORY
+
+from joulebench_api.crd.kinds import KINDS
 
 CRDS = REPOSITORY / "charts" / "joulebench" / "crds"
 _numbers = itertools.count(1)
@@ -31,14 +32,14 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         pytest.skip(reason)
     started = Cluster(f"test-{os.getpid()}")
     started.start()
-    FIGURES.update(started.figures)
+    figures.FIGURES.update(started.figures)
     stash[_CLUSTER] = started
     try:
         yield started
     finally:
         del stash[_CLUSTER]
         started.stop()
-        FIGURES.update(started.figures)
+        figures.FIGURES.update(started.figures)
 
 
 def _shortcoming() -> str:
@@ -56,7 +57,12 @@ def _shortcoming() -> str:
 def crds(cluster: Cluster) -> None:
     """Our kinds are known to the API server."""
     cluster.kubectl("apply", "--server-side", "-f", CRDS)
-    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    api = cluster.api()
+    for kind in KINDS:
+        # The path of a kind answers once the API server knows the kind.
+        path = f"/apis/joulebench.dev/v1alpha1/{kind.plural}"
+        cluster.wait(lambda path=path: api.request("GET", path).good, what=f"an answer at {path}")
+    api.close()
 
 
 @pytest.fixture
@@ -93,8 +99,8 @@ def pytest_runtest_makereport(
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say how many tests ran on a cluster: a run without one must not look like a good one."""
     counts = {kind: len(terminalreporter.stats.get(kind, ())) for kind in ("passed", "failed", "error", "skipped")}
-    for name, value in FIGURES.items():
-        terminalreporter.write_line(f"figure: {name}: {value:.1f}")
+    for line in figures.lines():
+        terminalreporter.write_line(f"figure: {line}")
     if reason := config.stash.get(_REASON, ""):
         terminalreporter.write_line(f"no cluster: {reason}")
     ran = counts["passed"] + counts["failed"]

@@ -1,4 +1,4 @@
-"""A pod's errands: rest, serve HTTP, fetch a page, look up a name, use memory, write and read a file."""
+"""A pod's errands: rest, serve HTTP, fetch a page, look up a name, connect, use memory, write and read a file."""
 
 import http.server
 import os
@@ -35,6 +35,8 @@ def main(errand: str, *words: str) -> None:
             print(answer.read().decode().strip())
     elif errand == "lookup":
         print(socket.gethostbyname(words[0]))
+    elif errand == "connect":
+        socket.create_connection((words[0], int(words[1])), timeout=2).close()
     elif errand == "say":
         print(*words)
     elif errand == "write":
