@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEMO_OUT ?= demo-run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format generate check-generated bench lock clean
+.PHONY: help setup demo test cluster cluster-stop cluster-test lint format generate check-generated bench lock clean
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,18 @@ demo: setup ## a real model answers 40 questions on this machine; see what each 
 
 test: setup ## the whole test suite (no GPU, no cluster, no network)
 	$(BIN)/python -m pytest
+
+cluster: setup ## a real Kubernetes cluster on this machine (root, Go, Debian packages); prints how to use it
+	@$(BIN)/python -m tests.cluster prepare
+	@$(BIN)/python -m tests.cluster start
+
+cluster-stop: setup ## remove every trace of it, and of dead test runs
+	@$(BIN)/python -m tests.cluster stop
+
+# Exit code 3: no cluster can run on this machine; the tests are then skipped, and say why.
+cluster-test: setup ## the tests on a real cluster of their own, which goes when they end
+	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3
+	$(BIN)/python -m pytest -q tests/cluster
 
 lint: setup ## formatting, style, types, layer rules, generated files
 	$(BIN)/ruff format --check .

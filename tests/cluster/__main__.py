@@ -8,18 +8,22 @@ import time
 from tests.cluster import machine, record
 from tests.cluster.binaries import binaries, missing
 from tests.cluster.cluster import Cluster
-from tests.cluster.errors import ClusterError
+from tests.cluster.errors import ClusterError, NotPossibleHere
 from tests.cluster.images import store
 from tests.cluster.settings import cache_folder
 
 DEFAULT_NAME = "joulebench"
+NOT_POSSIBLE = 3
 
 
 def main() -> int:
-    """Do what the command line says."""
+    """Do what the command line says; exit code 3 says that no cluster can run here."""
     options = _parser().parse_args()
     try:
         options.action(options)
+    except NotPossibleHere as error:
+        print(f"no cluster: {error.message}", file=sys.stderr)
+        return NOT_POSSIBLE
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -66,13 +70,25 @@ def _start(options: argparse.Namespace) -> None:
 
 
 def _stop(options: argparse.Namespace) -> None:
-    """take down the cluster of this name, and all leftovers of dead runs"""
+    """take down the cluster of this name, and what dead test runs left"""
+    _sweep(options)
     for found in record.all_records():
-        if found.name == options.name or found.is_leftover:
-            found.take_down()
-            print(f"cluster {found.name!r} is gone")
+        if found.name == options.name:
+            _take_down(found)
         else:
-            print(f"cluster {found.name!r} belongs to process {found.owner_pid or '-'}: left alone")
+            print(f"cluster {found.name!r} is in use by process {found.owner_pid or '(none: it stays)'}: left alone")
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    """take down what dead test runs left"""
+    for found in record.all_records():
+        if found.is_leftover:
+            _take_down(found)
+
+
+def _take_down(found: record.Record) -> None:
+    found.take_down()
+    print(f"cluster {found.name!r} is gone")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -97,7 +113,7 @@ def _check(options: argparse.Namespace) -> None:
     print("a cluster can run here")
 
 
-ACTIONS = {"check": _check, "prepare": _prepare, "start": _start, "stop": _stop, "run": _run, "logs": _logs}
+ACTIONS = {"check": _check, "prepare": _prepare, "start": _start, "stop": _stop, "sweep": _sweep, "run": _run, "logs": _logs}
 
 if __name__ == "__main__":
     sys.exit(main())

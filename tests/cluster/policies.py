@@ -196,7 +196,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _networks(layout: Layout) -> list[str]:
-    belongings = record.read(layout.name)
+    belongings = record.read_folder(layout.folder)
     return [] if belongings is None else list(belongings.namespaces)
 
 

@@ -89,7 +89,12 @@ def daemon(name: str, pid: int, argv: list[str]) -> Daemon:
 
 def read(name: str) -> Record | None:
     """The record of a cluster, if there is one."""
-    file = clusters_folder() / name / _FILE
+    return read_folder(clusters_folder() / name)
+
+
+def read_folder(folder: Path) -> Record | None:
+    """The record in a cluster's folder, if there is one."""
+    file = folder / _FILE
     if not file.exists():
         return None
     data: dict[str, Any] = json.loads(file.read_text())
