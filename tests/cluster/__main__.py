@@ -8,7 +8,7 @@ import time
 from tests.cluster import machine, record
 from tests.cluster.binaries import binaries, missing
 from tests.cluster.cluster import Cluster
-from tests.cluster.errors import ClusterError, NotPossibleHere
+from tests.cluster.errors import ClusterError, NotPossibleHereError
 from tests.cluster.images import store
 from tests.cluster.settings import cache_folder
 
@@ -21,7 +21,7 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         options.action(options)
-    except NotPossibleHere as error:
+    except NotPossibleHereError as error:
         print(f"no cluster: {error.message}", file=sys.stderr)
         return NOT_POSSIBLE
     except ClusterError as error:
@@ -113,7 +113,15 @@ def _check(options: argparse.Namespace) -> None:
     print("a cluster can run here")
 
 
-ACTIONS = {"check": _check, "prepare": _prepare, "start": _start, "stop": _stop, "sweep": _sweep, "run": _run, "logs": _logs}
+ACTIONS = {
+    "check": _check,
+    "prepare": _prepare,
+    "start": _start,
+    "stop": _stop,
+    "sweep": _sweep,
+    "run": _run,
+    "logs": _logs,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

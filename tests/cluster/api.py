@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from tests.cluster.errors import ClusterError
 
 REQUEST_SECONDS = 30.0
@@ -51,9 +50,7 @@ class Api:
         context = ssl.create_default_context(cafile=cluster["certificate-authority"])
         self._connection = _Connection(host, int(port), context, namespace)
 
-    def request(
-        self, method: str, path: str, body: Any = None, *, content_type: str = "application/json"
-    ) -> Answer:
+    def request(self, method: str, path: str, body: Any = None, *, content_type: str = "application/json") -> Answer:
         """One request and its answer, good or bad.
 
         Raises:
@@ -119,7 +116,9 @@ class _Connection(http.client.HTTPSConnection):
             raise
 
 
-def socket_in(namespace: Path | None, host: str, port: int, *, timeout_seconds: float = REQUEST_SECONDS) -> socket.socket:
+def socket_in(
+    namespace: Path | None, host: str, port: int, *, timeout_seconds: float = REQUEST_SECONDS
+) -> socket.socket:
     """A connected socket of a network namespace; None: of our own."""
     if namespace is None:
         return socket.create_connection((host, port), timeout_seconds)

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.cluster.commands import attempt, last_lines, run
-from tests.cluster.errors import ClusterError, NotPossibleHere
+from tests.cluster.errors import ClusterError, NotPossibleHereError
 from tests.cluster.locks import locked
 from tests.cluster.settings import COMPONENTS, KUBERNETES_VERSION, cache_folder
 
@@ -67,10 +67,12 @@ def binaries() -> dict[str, Path]:
     """Where each program is, built if need be: name to path.
 
     Raises:
-        NotPossibleHere: there is no Go, or its modules cannot be had.
+        NotPossibleHereError: there is no Go, or its modules cannot be had.
         ClusterError: a module does not compile.
     """
-    return {program: folder / program for module in MODULES for folder in [built(module)] for program in module.programs}
+    return {
+        program: folder / program for module in MODULES for folder in [built(module)] for program in module.programs
+    }
 
 
 def missing() -> list[Module]:
@@ -105,7 +107,7 @@ def _content(module: Module) -> str:
 @cache
 def _go_version() -> str:
     if shutil.which("go") is None:
-        raise NotPossibleHere("there is no Go compiler (`go`)", remedy="install Go 1.26 or newer")
+        raise NotPossibleHereError("there is no Go compiler (`go`)", remedy="install Go 1.26 or newer")
     return run(["go", "version"])
 
 
@@ -121,11 +123,9 @@ def _build(module: Module, folder: Path) -> None:
 
 
 def _download(module: Module) -> None:
-    finished = attempt(
-        ["go", "list", "-deps", *module.packages], folder=module.source, timeout_seconds=BUILD_SECONDS
-    )
+    finished = attempt(["go", "list", "-deps", *module.packages], folder=module.source, timeout_seconds=BUILD_SECONDS)
     if finished.returncode != 0:
-        raise NotPossibleHere(
+        raise NotPossibleHereError(
             f"the Go modules of {module.source.relative_to(COMPONENTS.parent)} cannot be had: "
             f"{last_lines(finished.stderr, 3)}",
             remedy="check the network and GOPROXY",

@@ -1,4 +1,4 @@
-"""Control groups as the record of what a cluster owns: every process of it is in a tree of its name, and nothing else is.
+"""Control groups as the record of what a cluster owns: all its processes, and no others, are in trees of its name.
 
 Of cgroups(7), version 1 is needed. Whoever is in one of our trees was started by us or is in a container of ours.
 """

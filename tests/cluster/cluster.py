@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from tests.cluster import cgroups, control_plane, machine, network, node, pki, record
 from tests.cluster.api import Api
 from tests.cluster.binaries import binaries
@@ -26,7 +25,6 @@ from tests.cluster.record import Record
 from tests.cluster.settings import (
     API_PORT,
     CONTROL_PLANE_ADDRESS,
-
     START_SECONDS,
     node_address,
 )
@@ -72,7 +70,7 @@ class Cluster:
         """Start the control plane and the first node; returns once that is Ready and names resolve.
 
         Raises:
-            NotPossibleHere: the machine cannot run it.
+            NotPossibleHereError: the machine cannot run it.
             ClusterError: the name is in use, or a component died or took too long; everything is taken down again.
         """
         machine.require()
@@ -136,9 +134,7 @@ class Cluster:
     def wait_ready(self, *, timeout_seconds: float = START_SECONDS) -> None:
         """Wait until the API server is ready."""
         api = self.api()
-        self._daemons.wait(
-            "kube-apiserver", api.healthy, what="a ready API server", timeout_seconds=timeout_seconds
-        )
+        self._daemons.wait("kube-apiserver", api.healthy, what="a ready API server", timeout_seconds=timeout_seconds)
         api.close()
 
     def _own_namespace(self, namespace: str) -> None:
@@ -347,9 +343,7 @@ class Cluster:
         self, argv: Sequence[str | Path], *, text: str | None = None, timeout_seconds: float = COMMAND_SECONDS
     ) -> str:
         """The output of a command that is run in the cluster's network, as its administrator."""
-        return run(
-            [*self.enter(), *argv], text=text, timeout_seconds=timeout_seconds, environment=self.environment
-        )
+        return run([*self.enter(), *argv], text=text, timeout_seconds=timeout_seconds, environment=self.environment)
 
     def kubectl(self, *words: str | Path, text: str | None = None, timeout_seconds: float = COMMAND_SECONDS) -> str:
         """The output of kubectl, which must succeed; `text` is its standard input."""
@@ -368,7 +362,7 @@ class Cluster:
         """Put an image archive into the container store of the nodes; all of them if none is named."""
         for name in self.nodes if nodes is None else nodes:
             prefix = self._enter_node(self._node_layout(name))
-            command = ["ctr", "--namespace=k8s.io", "images", "import", "--local", archive]
+            command = ["ctr", "--namespace=k8s.io", "images", "import", "--local", str(archive)]
             run([*prefix, *command], environment=self.environment, timeout_seconds=120)
         with (self.layout.folder / "images.txt").open("a") as file:
             file.write(f"{archive}\n")
@@ -380,7 +374,7 @@ class Cluster:
         return []
 
     def wait(self, probe: Callable[[], Any], *, what: str, timeout_seconds: float = START_SECONDS) -> Any:
-        """Wait until `probe` returns something true, and return that; while the API server is away it is asked again."""
+        """Wait until `probe` returns something true, and return that; an API server that is away is asked again."""
 
         def asked() -> Any:
             try:

@@ -26,7 +26,8 @@ def run(
     finished = attempt(argv, text=text, timeout_seconds=timeout_seconds, environment=environment, folder=folder)
     if finished.returncode != 0:
         raise ClusterError(
-            f"{shown(argv)} ended with exit code {finished.returncode}: {last_lines(finished.stderr or finished.stdout)}",
+            f"{shown(argv)} ended with exit code {finished.returncode}: "
+            f"{last_lines(finished.stderr or finished.stdout)}",
             remedy="see its words above",
         )
     return finished.stdout
@@ -45,19 +46,17 @@ def attempt(
     Raises:
         ClusterError: it took too long, or there is no such command.
     """
-    # Without an input of its own a command would read, and wait for, ours.
-    given = {"stdin": subprocess.DEVNULL} if text is None else {}
     try:
         return subprocess.run(
             [str(word) for word in argv],
-            input=text,
+            # Without an input of its own a command would read, and wait for, ours.
+            input=text or "",
             capture_output=True,
             text=True,
             timeout=timeout_seconds,
             check=False,
             env=None if environment is None else dict(environment),
             cwd=folder,
-            **given,  # type: ignore[call-overload]  # mypy cannot see that only one of the two inputs is given
         )
     except subprocess.TimeoutExpired as error:
         said = last_lines(error.stderr.decode() if isinstance(error.stderr, bytes) else error.stderr or "")

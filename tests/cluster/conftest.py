@@ -3,13 +3,14 @@
 import itertools
 import os
 from collections.abc import Generator, Iterator
+from functools import partial
 
 import pytest
 from tests.cluster import binaries, figures, machine
 from tests.cluster.api import Api
 from tests.cluster.cluster import Cluster
 from tests.cluster.dump import dump
-from tests.cluster.errors import NotPossibleHere
+from tests.cluster.errors import NotPossibleHereError
 from tests.cluster.images import store
 from tests.cluster.session import Namespace
 from tests.cluster.settings import REPOSITORY
@@ -48,7 +49,7 @@ def _shortcoming() -> str:
         machine.require()
         binaries.binaries()
         store.workload()
-    except NotPossibleHere as error:
+    except NotPossibleHereError as error:
         return error.message
     return ""
 
@@ -61,8 +62,12 @@ def crds(cluster: Cluster) -> None:
     for kind in KINDS:
         # The path of a kind answers once the API server knows the kind.
         path = f"/apis/joulebench.dev/v1alpha1/{kind.plural}"
-        cluster.wait(lambda path=path: api.request("GET", path).good, what=f"an answer at {path}")
+        cluster.wait(partial(_answers, api, path), what=f"an answer at {path}")
     api.close()
+
+
+def _answers(api: Api, path: str) -> bool:
+    return api.request("GET", path).good
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.cluster.layout import Layout
 from tests.cluster.record import Daemon, Record
 from tests.cluster.waiting import until
 
-# Joins the owning control group and tells its pid before it becomes the daemon, so that nothing of ours is ever unowned.
+# Joins the owning control group and tells its pid before it becomes the daemon: nothing of ours is ever unowned.
 # A parent of its own (init, by --fork) and a session of its own: it outlives whoever started it.
 _LAUNCH = 'echo $$ > "$1" && echo $$ > "$2.new" && mv "$2.new" "$2" && shift 2 && exec "$@"'
 
@@ -77,22 +77,26 @@ class Daemons:
         return daemon
 
     def wait(self, name: str, probe: Callable[[], object], *, what: str, timeout_seconds: float) -> None:
-        """Wait for what a daemon brings about; its death ends the waiting at once.
+        """Wait for what a daemon brings about; the death of any daemon of the cluster ends the waiting at once.
 
         Raises:
-            ClusterError: it died, or took too long; with the last lines of its log.
+            ClusterError: one died, or it took too long; with the last lines of the log.
         """
-        daemon = self.find(name)
         until(
-            lambda: probe() or not daemon.runs,
+            lambda: probe() or self._dead(),
             what=what,
             timeout_seconds=timeout_seconds,
-            hint=lambda: f"the last lines of {self._layout.log(name)}:\n{self.last_words(name)}",
+            hint=lambda: self._shown_log(name),
         )
-        if not daemon.runs:
-            raise ClusterError(
-                f"{name} died at start", remedy=f"the last lines of {self._layout.log(name)}:\n{self.last_words(name)}"
-            )
+        if dead := self._dead():
+            raise ClusterError(f"{dead} died while we waited for {what}", remedy=self._shown_log(dead))
+
+    def _dead(self) -> str:
+        """The first daemon that does not run; empty if all run."""
+        return next((name for name, daemon in self._record.daemons.items() if not daemon.runs), "")
+
+    def _shown_log(self, name: str) -> str:
+        return f"the last lines of {self._layout.log(name)}:\n{self.last_words(name)}"
 
     def last_words(self, name: str) -> str:
         """The last lines of a daemon's log."""
@@ -116,5 +120,3 @@ def _kib(pid: int) -> int:
         # It ended while we looked.
         return 0
     return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")), 0)
-
-

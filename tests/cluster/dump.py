@@ -43,5 +43,3 @@ def _tried(cluster: Cluster, *words: str) -> str:
     except ClusterError as error:
         # A dump is made because something is wrong: what cannot be had is said and the rest goes on.
         return str(error)
-
-

@@ -10,5 +10,5 @@ class ClusterError(Exception):
         self.remedy = remedy
 
 
-class NotPossibleHere(ClusterError):
+class NotPossibleHereError(ClusterError):
     """This machine cannot run the cluster at all: tests are skipped with this reason."""

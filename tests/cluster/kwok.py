@@ -16,10 +16,11 @@ ON_FAKE_NODES: dict[str, Any] = {
 
 def kwok_command(kubeconfig: Path, stages: Path) -> list[str]:
     """The command line of KWOK; it looks after nodes with our label only."""
+    # A lease is renewed each quarter of its time, and must be younger than the 8 s after which a node counts as lost.
     return [
         *("kwok", f"--kubeconfig={kubeconfig}", f"--config={stages}"),
         *("--manage-nodes-with-label-selector=type=kwok", f"--cidr={FAKE_POD_RANGE}"),
-        *(f"--node-ip={CONTROL_PLANE_ADDRESS}", "--node-lease-duration-seconds=40"),
+        *(f"--node-ip={CONTROL_PLANE_ADDRESS}", "--node-lease-duration-seconds=8"),
     ]
 
 

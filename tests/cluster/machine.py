@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.cluster import binaries, cgroups
 from tests.cluster.commands import attempt, last_lines
-from tests.cluster.errors import NotPossibleHere
+from tests.cluster.errors import NotPossibleHereError
 from tests.cluster.settings import NEEDED_DISK_MIB, NEEDED_DISK_MIB_TO_BUILD, NEEDED_MEMORY_MIB, cache_folder
 
 PACKAGES = {
@@ -57,10 +57,12 @@ def require() -> None:
     """Raise unless the cluster can run here.
 
     Raises:
-        NotPossibleHere: it cannot; names everything that is missing.
+        NotPossibleHereError: it cannot; names everything that is missing.
     """
     if found := shortcomings():
-        raise NotPossibleHere("the test cluster cannot run here: it " + "; it ".join(found), remedy="see `make cluster`")
+        raise NotPossibleHereError(
+            "the test cluster cannot run here: it " + "; it ".join(found), remedy="see `make cluster`"
+        )
 
 
 def missing_packages() -> list[str]:
@@ -122,13 +124,13 @@ def install_packages() -> list[str]:
     """Install the Debian packages that are missing, without starting a service; what was installed.
 
     Raises:
-        NotPossibleHere: no root, no apt-get, or the packages cannot be had.
+        NotPossibleHereError: no root, no apt-get, or the packages cannot be had.
     """
     missing = missing_packages()
     if not missing:
         return []
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise NotPossibleHere(
+        raise NotPossibleHereError(
             f"the Debian packages {', '.join(missing)} are missing", remedy="install them, as root on Debian or Ubuntu"
         )
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -136,7 +138,7 @@ def install_packages() -> list[str]:
         for words in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
             finished = attempt(["apt-get", "-qq", *words], environment=environment, timeout_seconds=_INSTALL_SECONDS)
             if finished.returncode != 0:
-                raise NotPossibleHere(
+                raise NotPossibleHereError(
                     f"apt-get {words[0]} failed: {last_lines(finished.stderr, 3)}", remedy="check the network"
                 )
     return missing
@@ -154,5 +156,3 @@ def _no_service_starts() -> Iterator[None]:
         yield
     finally:
         _SERVICE_POLICY.unlink()
-
-

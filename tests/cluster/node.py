@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-
 from tests.cluster.layout import Layout, NodeLayout
 from tests.cluster.settings import (
     CLUSTER_DOMAIN,

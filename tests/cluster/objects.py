@@ -62,9 +62,7 @@ def daemon_set(name: str, spec: Object) -> Object:
     elsewhere = {"key": "type", "operator": "NotIn", "values": ["kwok"]}
     affinity = {
         "nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": {
-                "nodeSelectorTerms": [{"matchExpressions": [elsewhere]}]
-            }
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [elsewhere]}]}
         }
     }
     return {

@@ -36,10 +36,8 @@ def make_certificate(
     extensions.write_text(_extensions(names, addresses))
     authority = ("-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-days", _DAYS)
     serial = ("-set_serial", f"0x{secrets.token_hex(16)}")
-    run(
-        ["openssl", "x509", "-req", "-in", request, *authority, *serial]
-        + ["-extfile", extensions, "-out", folder / f"{name}.crt"]
-    )
+    output = ("-extfile", extensions, "-out", folder / f"{name}.crt")
+    run(["openssl", "x509", "-req", "-in", request, *authority, *serial, *output])
 
 
 def _extensions(names: Sequence[str], addresses: Sequence[str]) -> str:

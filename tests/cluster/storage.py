@@ -68,21 +68,23 @@ def _volume(claim: Object, node: str) -> dict[str, Any]:
     }
 
 
-def _node_of(volume: Object) -> str:
+def _folder(nodes: Path, volume: Object) -> Path:
+    """Where a volume's files are on this machine."""
     term = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]
-    return str(term["matchExpressions"][0]["values"][0])
+    node = str(term["matchExpressions"][0]["values"][0])
+    return nodes / node / "var-lib" / "volumes" / str(volume["metadata"]["name"])
 
 
 def _look(api: Api, nodes: Path) -> None:
     volumes = api.items("/api/v1/persistentvolumes")
-    for volume in volumes_to_make(api.items("/api/v1/persistentvolumeclaims"), volumes):
-        folder = nodes / _node_of(volume) / "var-lib" / "volumes" / volume["metadata"]["name"]
-        folder.mkdir()
+    for wanted in volumes_to_make(api.items("/api/v1/persistentvolumeclaims"), volumes):
+        folder = _folder(nodes, wanted)
+        folder.mkdir(exist_ok=True)
         # The kubelet does not change the owner of a hostPath, and containers are not root.
         folder.chmod(0o777)
-        api.create("/api/v1/persistentvolumes", volume)
+        api.create("/api/v1/persistentvolumes", wanted)
     for volume in volumes_to_remove(volumes):
-        shutil.rmtree(nodes / _node_of(volume) / "var-lib" / "volumes" / volume["metadata"]["name"])
+        shutil.rmtree(_folder(nodes, volume), ignore_errors=True)
         api.request("DELETE", f"/api/v1/persistentvolumes/{volume['metadata']['name']}")
 
 

@@ -56,7 +56,7 @@ def test_no_packet_leaves_the_cluster_s_network(cluster: Cluster) -> None:
 
 
 def test_a_name_in_use_is_told(cluster: Cluster) -> None:
-    with pytest.raises(ClusterError, match="there is a cluster 'test-.*' already"):
+    with pytest.raises(ClusterError, match=r"there is a cluster 'test-.*' already"):
         Cluster(cluster.layout.name).start()
 
 

@@ -281,7 +281,9 @@ def test_what_is_immutable_can_be_neither_changed_nor_added(
 def test_an_immutable_field_cannot_be_removed(namespace: Namespace) -> None:
     namespace.apply({**RUN, "spec": {**RUN["spec"], "epochs": 2}})
 
-    words = namespace.refusal("patch", "brun", "first", "--type=json", "-p", '[{"op": "remove", "path": "/spec/epochs"}]')
+    words = namespace.refusal(
+        "patch", "brun", "first", "--type=json", "-p", '[{"op": "remove", "path": "/spec/epochs"}]'
+    )
 
     assert "a run is immutable" in words
 

@@ -1,7 +1,9 @@
 """More nodes: a second real one whose cable can be cut, and fake ones for scale."""
 
+import json
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from tests.cluster.cluster import Cluster
@@ -30,9 +32,9 @@ def _on(node: str) -> dict[str, str]:
 
 def _nodes_of_pods(namespace: Namespace, app: str) -> set[str]:
     # Pods that go away on a lost node stay listed until it is back.
-    going = '--output=jsonpath={range .items[?(@.status.phase=="Running")]}{.spec.nodeName} {.metadata.deletionTimestamp}{"\\n"}{end}'
-    lines = namespace.kubectl("get", "pods", f"--selector=app={app}", going).splitlines()
-    return {line.strip() for line in lines if len(line.split()) == 1}
+    found = json.loads(namespace.kubectl("get", "pods", f"--selector=app={app}", "--output=json"))["items"]
+    staying = [one for one in found if "deletionTimestamp" not in one["metadata"]]
+    return {one["spec"]["nodeName"] for one in staying if one["status"]["phase"] == "Running"}
 
 
 def test_pods_of_both_nodes_reach_each_other_and_services(namespace: Namespace, second: str) -> None:
@@ -45,7 +47,7 @@ def test_pods_of_both_nodes_reach_each_other_and_services(namespace: Namespace, 
     for target, wanted in ((f"http://{there}:8000", "there"), ("http://there", "there"), ("http://here", "here")):
         for client in ("here", "there"):
             namespace.cluster.wait(
-                lambda client=client, target=target: namespace.in_pod(client, "fetch", target),
+                partial(namespace.in_pod, client, "fetch", target),
                 what=f"an answer of {wanted} to {client}",
             )
     assert "GET /" in namespace.kubectl("logs", "there")
@@ -103,8 +105,8 @@ def test_hundreds_of_fake_gpus_run_a_thousand_pods(cluster: Cluster, namespace: 
             deployment("many", replicas=PODS, spec=pod_spec("rest", **ON_FAKE_NODES)),
             job("gpus", "rest", completions=320, parallelism=320, container_more=gpu, **ON_FAKE_NODES),
         )
-        namespace.kubectl("wait", "--for=condition=Complete", "job/gpus", "--timeout=150s", timeout_seconds=160)
-        namespace.kubectl("rollout", "status", "deployment/many", "--timeout=150s", timeout_seconds=160)
+        namespace.kubectl("wait", "--for=condition=Complete", "job/gpus", "--timeout=240s", timeout_seconds=250)
+        namespace.kubectl("rollout", "status", "deployment/many", "--timeout=240s", timeout_seconds=250)
         FIGURES[f"{PODS} pods and a Job of 320 GPUs on {FAKE_NODES} fake nodes (s)"] = time.monotonic() - began
         assert cluster.node_ready("node0")
     finally:

@@ -32,4 +32,6 @@ def until(
             break
         # Other processes give us no event to wait for, so we look again.
         time.sleep(pause_seconds)
-    raise ClusterError(f"{what}: not within {timeout_seconds:g} s", remedy=hint() or "see `python -m tests.cluster logs`")
+    raise ClusterError(
+        f"{what}: not within {timeout_seconds:g} s", remedy=hint() or "see `python -m tests.cluster logs`"
+    )

@@ -13,7 +13,7 @@ from tests.cluster import binaries, machine, record
 from tests.cluster.binaries import Module
 from tests.cluster.cluster import Cluster
 from tests.cluster.commands import run
-from tests.cluster.errors import ClusterError, NotPossibleHere
+from tests.cluster.errors import ClusterError, NotPossibleHereError
 from tests.cluster.images.archive import write_image
 
 
@@ -96,7 +96,7 @@ def test_without_root_the_reason_is_root(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
-    with pytest.raises(NotPossibleHere, match="it needs root .*, and this is user 1000"):
+    with pytest.raises(NotPossibleHereError, match=r"it needs root .*, and this is user 1000"):
         machine.require()
 
 

@@ -13,7 +13,10 @@ NAMESPACES = {"shop": {"kubernetes.io/metadata.name": "shop"}, "other": {"kubern
 
 
 def policy(spec: dict[str, Any]) -> dict[str, Any]:
-    return {"metadata": {"namespace": "shop", "name": "p"}, "spec": {"podSelector": {"matchLabels": {"app": "web"}}, **spec}}
+    return {
+        "metadata": {"namespace": "shop", "name": "p"},
+        "spec": {"podSelector": {"matchLabels": {"app": "web"}}, **spec},
+    }
 
 
 def chain(spec: dict[str, Any], name: str = "ingress_10_244_0_5") -> list[str]:
@@ -100,7 +103,10 @@ def test_blocks_have_exceptions() -> None:
 
 def test_pods_without_a_network_of_their_own_or_an_end_are_left_out() -> None:
     def made(**status: Any) -> dict[str, Any]:
-        spec = {"containers": [{"ports": [{"name": "http", "containerPort": 8000}]}], "hostNetwork": status.pop("host", False)}
+        spec = {
+            "containers": [{"ports": [{"name": "http", "containerPort": 8000}]}],
+            "hostNetwork": status.pop("host", False),
+        }
         return {"metadata": {"namespace": "shop", "labels": {"app": "web"}}, "spec": spec, "status": status}
 
     running = made(podIP="10.244.0.5", phase="Running")

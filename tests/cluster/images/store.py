@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.cluster.binaries import binaries
 from tests.cluster.commands import attempt, last_lines, run
-from tests.cluster.errors import NotPossibleHere
+from tests.cluster.errors import NotPossibleHereError
 from tests.cluster.images.archive import write_image, write_program_image
 from tests.cluster.locks import locked
 from tests.cluster.settings import DNS_IMAGE, PAUSE_IMAGE, WORKLOAD_IMAGE, cache_folder
@@ -31,16 +31,14 @@ def dns() -> Path:
 
 
 def _program(image: str, program: Path) -> Path:
-    return _kept(
-        image, program.parent.name, lambda archive: write_program_image(archive, image=image, program=program)
-    )
+    return _kept(image, program.parent.name, lambda archive: write_program_image(archive, image=image, program=program))
 
 
 def base() -> Path:
     """Debian with Python: what other images can be built on (an OCI archive).
 
     Raises:
-        NotPossibleHere: the packages cannot be had.
+        NotPossibleHereError: the packages cannot be had.
     """
     return _kept(BASE_IMAGE, f"{_DEBIAN} {_BASE_PACKAGES}", _make_base)
 
@@ -52,7 +50,7 @@ def _make_base(archive: Path) -> None:
     words += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
     finished = attempt(["mmdebstrap", *words, _DEBIAN, layer], timeout_seconds=_BUILD_SECONDS)
     if finished.returncode != 0:
-        raise NotPossibleHere(
+        raise NotPossibleHereError(
             f"mmdebstrap could not make the base image: {last_lines(finished.stderr, 5)}",
             remedy="check that Debian's packages can be reached",
         )
@@ -89,7 +87,7 @@ def _kept(image: str, content: str, make: Callable[[Path], None]) -> Path:
     """The archive of an image, made if need be; safe under two makers at once."""
     folder = cache_folder() / "images"
     name = image.rpartition("/")[2].replace(":", "-")
-    digest = hashlib.sha256("\n".join([image, content]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(f"{image} {content}".encode()).hexdigest()[:16]
     path = folder / f"{name}-{digest}.tar"
     if not path.exists():
         with locked(folder / f"{name}.lock"):
