@@ -87,8 +87,8 @@ def ruleset(policies: Sequence[Object], pods: Sequence[Pod], namespaces: Mapping
                 allowed = [rule for policy in selected for rule in _allowed(policy, pod, direction, pods, namespaces)]
                 chains.append(_chain(name, [*dict.fromkeys(allowed), "counter drop"]))
                 jumps.append(f"ip {direction.own} {pod.address} jump {name}")
-    hooks = [_chain(hook, [f"type filter hook {hook} priority 0; policy accept;", "jump all"]) for hook in _HOOKS]
-    body = "".join([*chains, _chain("all", ["ct state established,related return", *jumps]), *hooks])
+    hooks = [_chain(hook, [f"type filter hook {hook} priority 0; policy accept;", "jump pods"]) for hook in _HOOKS]
+    body = "".join([*chains, _chain("pods", ["ct state established,related return", *jumps]), *hooks])
     # Naming the table first makes deleting it possible even if it is not there; all of it happens at once.
     return f"table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n{body}}}\n"
 
