@@ -34,6 +34,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     started = Cluster(f"test-{os.getpid()}")
     started.start()
     figures.FIGURES.update(started.figures)
+    figures.FIGURES[figures.IDLE_MEMORY] = started.memory_mib()
     stash[_CLUSTER] = started
     try:
         yield started

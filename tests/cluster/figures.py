@@ -1,9 +1,10 @@
 """Figures that the suite measures and prints at its end, beside their bars."""
 
+IDLE_MEMORY = "memory of everything, idle (MiB)"
 BARS = {
     "start to node Ready (s)": 10.0,
     "stop (s)": 3.0,
-    "memory of everything, idle (MiB)": 1536.0,
+    IDLE_MEMORY: 1536.0,
 }
 """The most that each may be on an idle machine with two cores."""
 

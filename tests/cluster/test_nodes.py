@@ -48,7 +48,8 @@ def test_pods_of_both_nodes_reach_each_other_and_services(namespace: Namespace, 
     for target in (f"{there}:8000", f"there.{namespace.name}", f"here.{namespace.name}"):
         for client in ("here", "there"):
             namespace.cluster.wait(
-                partial(namespace.in_pod, client, "fetch", f"http://{target}"), what=f"an answer of {target} to {client}"
+                partial(namespace.in_pod, client, "fetch", f"http://{target}"),
+                what=f"an answer of {target} to {client}",
             )
     assert "GET /" in namespace.kubectl("logs", "there")
 

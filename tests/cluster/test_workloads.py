@@ -222,7 +222,7 @@ def test_a_node_may_not_change_another_node(cluster: Cluster, namespace: Namespa
     kubeconfig = cluster.layout.kubeconfig("node1")
     words = namespace.refusal(f"--kubeconfig={kubeconfig}", "label", "node", "node0", "stolen=yes")
 
-    assert "is not allowed to modify node" in words
+    assert "only its own Node object" in words
 
 
 # --- helm -------------------------------------------------------------------------------------------------------------
