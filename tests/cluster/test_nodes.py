@@ -45,11 +45,10 @@ def test_pods_of_both_nodes_reach_each_other_and_services(namespace: Namespace, 
     there = namespace.get("pod", "there")["status"]["podIP"]
 
     # With the namespace: a pod's own short name is its own address, past the Service.
-    for target in (f"{there}:8000", f"there.{namespace.name}", f"here.{namespace.name}"):
+    for target in (f"http://{there}:8000", f"http://there.{namespace.name}", f"http://here.{namespace.name}"):
         for client in ("here", "there"):
             namespace.cluster.wait(
-                partial(namespace.in_pod, client, "fetch", f"http://{target}"),
-                what=f"an answer of {target} to {client}",
+                partial(namespace.in_pod, client, "fetch", target), what=f"an answer of {target} to {client}"
             )
     assert "GET /" in namespace.kubectl("logs", "there")
 
