@@ -74,21 +74,17 @@ def _stop(options: argparse.Namespace) -> None:
     _sweep(options)
     for found in record.all_records():
         if found.name == options.name:
-            _take_down(found)
+            found.take_down()
+            print(f"cluster {found.name!r} is gone")
         else:
             print(f"cluster {found.name!r} is in use by process {found.owner_pid or '(none: it stays)'}: left alone")
 
 
 def _sweep(options: argparse.Namespace) -> None:
     """take down what dead test runs left"""
-    for found in record.all_records():
-        if found.is_leftover:
-            _take_down(found)
-
-
-def _take_down(found: record.Record) -> None:
-    found.take_down()
-    print(f"cluster {found.name!r} is gone")
+    with record.claim_lock():
+        for name in record.take_down_leftovers():
+            print(f"cluster {name!r} is gone")
 
 
 def _run(options: argparse.Namespace) -> None:

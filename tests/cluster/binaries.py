@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.cluster.locks import locked
 from tests.cluster.settings import COMPONENTS, KUBERNETES_VERSION, cache_folder
 
 BUILD_SECONDS = 30 * 60
+_TIME = "build-seconds"
 _MAJOR, _MINOR, _ = KUBERNETES_VERSION.split(".")
 _STAMP = "k8s.io/component-base/version"
 # Without the stamp the API server calls itself v0.0.0-master, and clients that look at versions go wrong.
@@ -75,6 +77,11 @@ def binaries() -> dict[str, Path]:
     }
 
 
+def build_seconds() -> float:
+    """How long it took to build everything, whenever that was."""
+    return sum(float((built(module) / _TIME).read_text()) for module in MODULES)
+
+
 def missing() -> list[Module]:
     """The modules that are still to be built; all of them where there is no Go."""
     return [module for module in MODULES if not _folder(module).exists()] if shutil.which("go") else list(MODULES)
@@ -97,8 +104,8 @@ def _folder(module: Module) -> Path:
 
 @cache
 def _content(module: Module) -> str:
-    """A hash over the sources, the flags and the compiler."""
-    digest = hashlib.sha256(f"{module}\n{_go_version()}\n".encode())
+    """A hash over the sources, the flags, the compiler, and what else lies beside the programs."""
+    digest = hashlib.sha256(f"{module}\n{_go_version()}\n{_TIME}\n".encode())
     for path in sorted(module.source.iterdir()):
         digest.update(f"{path.name}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
@@ -113,12 +120,14 @@ def _go_version() -> str:
 
 def _build(module: Module, folder: Path) -> None:
     _download(module)
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{module.name}-") as scratch:
         result = Path(scratch) / "built"
         result.mkdir()
         for package in module.packages:
             _compile(module, package, result)
         _link(module, result)
+        (result / _TIME).write_text(f"{time.monotonic() - began:.1f}\n")
         result.rename(folder)
 
 

@@ -19,7 +19,6 @@ from tests.cluster.helpers import helper_commands
 from tests.cluster.images import store
 from tests.cluster.kwok import fake_node, kwok_command
 from tests.cluster.layout import Layout, NodeLayout
-from tests.cluster.locks import locked
 from tests.cluster.manifests import manifest
 from tests.cluster.record import Record
 from tests.cluster.settings import (
@@ -91,9 +90,8 @@ class Cluster:
             raise
 
     def _claim(self) -> None:
-        with locked(record.clusters_folder().parent / "clusters.lock"):
-            for leftover in [found for found in record.all_records() if found.is_leftover]:
-                leftover.take_down()
+        with record.claim_lock():
+            record.take_down_leftovers()
             if record.read(self._record.name) is not None:
                 raise ClusterError(
                     f"there is a cluster {self._record.name!r} already", remedy="stop it, or take another name"

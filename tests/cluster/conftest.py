@@ -13,11 +13,10 @@ from tests.cluster.dump import dump
 from tests.cluster.errors import NotPossibleHereError
 from tests.cluster.images import store
 from tests.cluster.session import Namespace
-from tests.cluster.settings import REPOSITORY
+from tests.cluster.settings import CRDS
 
 from joulebench_api.crd.kinds import KINDS
 
-CRDS = REPOSITORY / "charts" / "joulebench" / "crds"
 _numbers = itertools.count(1)
 _REASON = pytest.StashKey[str]()
 _CLUSTER = pytest.StashKey[Cluster]()
@@ -34,6 +33,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     started = Cluster(f"test-{os.getpid()}")
     started.start()
     figures.FIGURES.update(started.figures)
+    figures.FIGURES["build of all programs, when it was done (s)"] = binaries.build_seconds()
     figures.FIGURES[figures.IDLE_MEMORY] = started.memory_mib()
     stash[_CLUSTER] = started
     try:

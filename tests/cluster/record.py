@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.cluster import cgroups, network
+from tests.cluster.locks import locked
 from tests.cluster.settings import STOP_SECONDS, cache_folder
 
 _FILE = "record.json"
@@ -107,6 +109,19 @@ def all_records() -> list[Record]:
     folder = clusters_folder()
     names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
     return [record for record in map(read, names) if record is not None]
+
+
+def claim_lock() -> AbstractContextManager[None]:
+    """Hold this while clusters of this user are claimed or swept."""
+    return locked(clusters_folder().parent / "clusters.lock")
+
+
+def take_down_leftovers() -> list[str]:
+    """Take down the clusters of dead processes, while holding the claim lock; their names."""
+    leftovers = [found for found in all_records() if found.is_leftover]
+    for leftover in leftovers:
+        leftover.take_down()
+    return [leftover.name for leftover in leftovers]
 
 
 def _start_ticks(pid: int) -> int | None:
