@@ -65,5 +65,5 @@ lock: setup ## resolve the dependencies anew; LOCK_FLAGS=--upgrade takes the new
 	  $(foreach name,api exporter simulator runner operator,--no-emit-package joulebench-$(name)) -o requirements.lock
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) $(DEMO_OUT) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_OUT) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .cache/cluster-dumps
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
