@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEMO_OUT ?= demo-run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill lint format generate check-generated bench lock clean
+.PHONY: help setup demo test test-kill cluster cluster-stop cluster-test lint format generate bench lock clean
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,18 @@ test: setup ## the whole test suite (no GPU, no cluster, no network)
 
 test-kill: setup ## kill the processes of a run 50 times, for minutes; nothing is lost (SEED=N repeats a seed)
 	JOULEBENCH_KILL_SEED=$(SEED) $(BIN)/python -m pytest -m kill -s tests/kill
+
+cluster: setup ## a real Kubernetes cluster on this machine (root, Go, Debian packages); prints how to use it
+	@$(BIN)/python -m tests.cluster prepare
+	@$(BIN)/python -m tests.cluster start
+
+cluster-stop: setup ## remove every trace of it, and of dead test runs
+	@$(BIN)/python -m tests.cluster stop
+
+# Exit code 3: no cluster can run on this machine; the tests are then skipped, and say why.
+cluster-test: setup ## the tests on a real cluster of their own, which goes when they end
+	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3
+	$(BIN)/python -m pytest -q tests/cluster
 
 lint: setup ## formatting, style, types, layer rules, generated files
 	$(BIN)/ruff format --check .
@@ -56,5 +68,5 @@ lock: setup ## resolve the dependencies anew; LOCK_FLAGS=--upgrade takes the new
 	  $(foreach name,api exporter simulator runner operator,--no-emit-package joulebench-$(name)) -o requirements.lock
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) $(DEMO_OUT) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_OUT) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .cache/cluster-dumps
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

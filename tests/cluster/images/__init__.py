@@ -1,0 +1,1 @@
+"""Images for the cluster's containers, made from programs and Debian packages; nothing is pulled."""

@@ -1,0 +1,12 @@
+"""Objects that every cluster begins with, as YAML with `$NAMES` of settings in it."""
+
+from pathlib import Path
+from string import Template
+
+from tests.cluster import settings
+
+
+def manifest(name: str) -> str:
+    """A manifest with the settings filled in."""
+    text = (Path(__file__).parent / f"{name}.yaml").read_text()
+    return Template(text).substitute({key: value for key, value in vars(settings).items() if key.isupper()})
