@@ -1,5 +1,6 @@
 """From ticks to watts and joules, and how busy the machine is."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from joulebench_api.contracts.energy import Domain, Scope, SensorKind
 from joulebench_exporter.client import DeviceInfo, TickBatch
+from joulebench_exporter.client import Diagnostics as Look
 from joulebench_runner.watching.host import Host
 from joulebench_runner.watching.readings import CSV_FIELDS, DeviceMeter, Diagnostics, Reading
 
@@ -54,6 +56,15 @@ def test_watts_now_are_those_since_the_reading_before() -> None:
     one.add(batch((2, 15_000)))
     found = read(one)
     assert (found.power_watts, found.mean_watts, found.energy_joules) == (10, 7.5, 15)
+
+
+def test_what_a_device_tells_itself_stays_until_it_tells_anew() -> None:
+    one = meter((0, 0), (1, 5_000))
+    told = Look(time_ns=SECOND, utilisation_percent=80, memory_used_bytes=2**30, temperature_celsius=61)
+    one.add(replace(batch((2, 10_000)), look=told))
+    one.add(batch((3, 15_000)))
+    found = read(one)
+    assert (found.utilisation_percent, found.memory_bytes, found.temperature_celsius) == (80, 2**30, 61)
 
 
 def test_what_was_used_before_the_watching_began_does_not_count() -> None:

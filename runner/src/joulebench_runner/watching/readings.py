@@ -61,6 +61,8 @@ class DeviceMeter:
         self._read: _Tick | None = None
         """The last tick of the reading before."""
         self._watts: float | None = None
+        self._own: Diagnostics | None = None
+        """What the device itself told last."""
 
     def add(self, batch: TickBatch) -> None:
         """Take in ticks of this device."""
@@ -69,9 +71,20 @@ class DeviceMeter:
             if time_ns <= self._start_ns or self._first is None:
                 self._first = self._read = tick
             self._last = tick
+        if batch.look is not None:
+            look = batch.look
+            self._own = Diagnostics(
+                utilisation_percent=look.utilisation_percent,
+                memory_bytes=look.memory_used_bytes,
+                temperature_celsius=look.temperature_celsius,
+            )
 
     def reading(self, *, realtime_ns: int, diagnostics: Diagnostics) -> Reading:
-        """How the device stands; begins the interval of the next reading."""
+        """How the device stands; begins the interval of the next reading.
+
+        `diagnostics` are those of a device that tells nothing itself.
+        """
+        known = self._own or diagnostics
         watts = _watts(self._read, self._last)
         # A slow counter need not have ticked since the last reading; its power then is what it was.
         self._watts = self._watts if watts is None else watts
@@ -81,9 +94,9 @@ class DeviceMeter:
             device=self.info.uuid,
             name=self.info.name,
             kind=self.info.sensor_kind.value,
-            utilisation_percent=diagnostics.utilisation_percent,
-            memory_bytes=diagnostics.memory_bytes,
-            temperature_celsius=diagnostics.temperature_celsius,
+            utilisation_percent=known.utilisation_percent,
+            memory_bytes=known.memory_bytes,
+            temperature_celsius=known.temperature_celsius,
             power_watts=self._watts,
             mean_watts=_watts(self._first, self._last),
             energy_joules=self.energy_joules,
