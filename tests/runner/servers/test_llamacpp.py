@@ -1,5 +1,6 @@
 """The llama.cpp server's command line, up to the point where a model is loaded."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ def test_a_gguf_file_is_accepted(tmp_path: Path) -> None:
 def test_the_server_does_not_start_on_a_bad_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--model", str(tmp_path / "none"), "--alias", "m", "--port", "1"]) == 2
     assert "there is no model file" in capsys.readouterr().err
+    # Processes started later would inherit a blocked signal.
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 def test_every_option_names_a_field_that_llama_cpp_has() -> None:

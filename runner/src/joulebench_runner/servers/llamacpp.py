@@ -97,27 +97,26 @@ def _set(params: Any, field: str, value: object) -> None:
     setattr(params, name, value)
 
 
+_STOP: Final = (signal.SIGTERM, signal.SIGINT)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT."""
     arguments = _parser().parse_args(argv)
-    stop = {signal.SIGTERM, signal.SIGINT}
-    # Blocked before any thread exists, so that llama.cpp's threads cannot take the signal.
-    signal.pthread_sigmask(signal.SIG_BLOCK, stop)
-    if arguments.exit_with_stdin:
-        die_with_parent(watch_stdin=True)
     problem = check_gguf(arguments.model)
     if problem is not None:
         sys.stderr.write(f"{problem}\n")
         return 2
+    # Blocked before any thread exists, so that none, llama.cpp's above all, can take the signal.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+    if arguments.exit_with_stdin:
+        die_with_parent(watch_stdin=True)
     return _serve(arguments)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
     import xllamacpp  # noqa: PLC0415 - see _params
 
-    stop = {signal.SIGTERM, signal.SIGINT}
-    # Blocked before llama.cpp starts its threads, so that none of them can take the signal.
-    signal.pthread_sigmask(signal.SIG_BLOCK, stop)
     try:
         server = xllamacpp.Server(_params(arguments))
     except RuntimeError as error:
@@ -126,7 +125,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         return 1
     sys.stderr.write(f"serving {arguments.alias} at {server.listening_address}\n")
     sys.stderr.flush()
-    signal.sigwait(stop)
+    signal.sigwait(_STOP)
     # The destructor waits for open requests; at the end of a run there is nobody left to answer.
     os._exit(0)
 
