@@ -26,10 +26,8 @@ demo: setup ## a real model answers 40 questions on this machine; see what each 
 	@rm -rf $(DEMO_OUT)
 	$(BIN)/joulebench run examples/demo.yaml --out $(DEMO_OUT)
 
-# Whole runs come after the rest and one at a time: each of them uses all cores.
 test: setup ## the whole test suite (no GPU, no cluster, no network)
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal --ignore tests/end_to_end --ignore tests/kill
-	$(BIN)/python -m pytest -q tests/end_to_end tests/kill
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup
 
 test-kill: setup ## kill the processes of a run 50 times, for minutes; nothing is lost (SEED=N repeats a seed)
 	JOULEBENCH_KILL_SEED=$(SEED) $(BIN)/python -m pytest -m kill -s tests/kill

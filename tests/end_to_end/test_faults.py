@@ -132,6 +132,7 @@ def test_a_server_that_never_gets_ready_fails_the_run_with_the_reason(
     assert "127.0.0.1:9" in run.out + run.err
 
 
+@pytest.mark.model
 def test_our_own_server_that_never_gets_ready_shows_its_last_words(
     benchmark: Callable[..., Path], joulebench: Callable[..., Any]
 ) -> None:
