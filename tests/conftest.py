@@ -1,6 +1,12 @@
-"""Fixtures that every part of the tests may use."""
+"""What every part of the tests shares."""
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no defect, so examples have no time limit. Where the variable CI is set, Hypothesis itself chooses
+# its profile `ci`: the same examples each time.
+settings.register_profile("joulebench", settings.get_profile(settings.get_current_profile_name()), deadline=None)
+settings.load_profile("joulebench")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
