@@ -55,6 +55,8 @@ class KilledRun:
 
     file: Path
     folder: Path
+    temporary: Path
+    """Where its sockets are: a kill of the parent leaves their folder behind."""
     say: Callable[[str], None] = print
     busy_seconds: float = 0.0
     starts: int = 0
@@ -138,7 +140,7 @@ class KilledRun:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "HF_HUB_OFFLINE": "1", "TMPDIR": str(self.folder.parent)},
+                env={**os.environ, "HF_HUB_OFFLINE": "1", "TMPDIR": str(self.temporary)},
             )
 
     def _running(self) -> "subprocess.Popen[bytes]":

@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,6 +105,7 @@ def run(
     """
     # Imported here, so that --help and completion stay fast.
     from joulebench_runner.cli.live import live_for  # noqa: PLC0415
+    from joulebench_runner.local.addresses import socket_folder  # noqa: PLC0415
     from joulebench_runner.local.attempts import choose  # noqa: PLC0415
     from joulebench_runner.local.execution import execute  # noqa: PLC0415
     from joulebench_runner.local.folder import claimed  # noqa: PLC0415
@@ -128,7 +128,7 @@ def run(
         },
         meter_port=meter_port,
     )
-    with claimed(named), tempfile.TemporaryDirectory(prefix="joulebench-") as sockets:
+    with claimed(named), socket_folder() as sockets:
         store = working_store(loaded, folder=named)
         bring_run_back(store, named)
         attempt = choose(named, token=loaded.run.spec.rerun_token)
@@ -145,7 +145,7 @@ def run(
             run_file=run_file,
             run_dir=folder.absolute(),
             stored_below=folder.relative_to(named),
-            socket_dir=Path(sockets),
+            socket_dir=sockets,
             options=options,
         )
         for note in (*map(str, loaded.warnings), *plan.notes, *_going_on(attempt)):

@@ -1,13 +1,20 @@
-"""Ports and hosts of this machine."""
+"""Ports, sockets and hosts of this machine."""
 
 import errno
 import ipaddress
+import os
 import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from joulebench_runner.errors import BadInputError
 
 LOOPBACK: Final = "127.0.0.1"
+# A socket's path has 103 bytes at most (sun_path of sockaddr_un on macOS); 40 are for our folder's name and its own.
+_MAX_PARENT_BYTES: Final = 63
 
 
 def free_port() -> int:
@@ -16,6 +23,18 @@ def free_port() -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextmanager
+def socket_folder() -> Iterator[Path]:
+    """A fresh folder for Unix sockets, of this user alone, gone at the end.
+
+    It is where temporary files go, or in `/tmp` where that path is too long for a socket's.
+    """
+    usual = tempfile.gettempdir()
+    parent = usual if len(os.fsencode(usual)) <= _MAX_PARENT_BYTES else "/tmp"  # noqa: S108 - mkdtemp makes it private
+    with tempfile.TemporaryDirectory(prefix="joulebench-", dir=parent) as folder:
+        yield Path(folder)
 
 
 def check_free(port: int, *, option: str) -> None:

@@ -2,23 +2,22 @@
 
 import asyncio
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from joulebench_exporter.client import ExporterClient, ExporterError
 from joulebench_runner.errors import BadInputError, EnergyError
+from joulebench_runner.local.addresses import socket_folder
 from joulebench_runner.local.child import Child
 
 
 @asynccontextmanager
 async def local_exporter(options: Sequence[str]) -> AsyncIterator[ExporterClient]:
     """Start one, wait until it answers, stop it at the end. Its own words where it cannot start."""
-    with tempfile.TemporaryDirectory(prefix="joulebench-") as folder:
+    with socket_folder() as folder:
         target = f"unix:{folder}/exporter.sock"
         argv = (sys.executable, "-m", "joulebench_exporter", "--listen", target, *options, "--exit-with-stdin")
-        child = await Child.start("exporter", argv, log=Path(folder) / "exporter.log")
+        child = await Child.start("exporter", argv, log=folder / "exporter.log")
         try:
             async with ExporterClient(target, timeout_seconds=15) as client:
                 await _answering(client, child)
