@@ -267,6 +267,7 @@ def test_fields_that_an_older_writer_did_not_know_are_null(tmp_path: Path) -> No
     table = read(tmp_path).table(Kind.NOTE)
     assert table.select(["topic", "message"]).to_pylist() == [{"topic": "old", "message": None}]
     assert read(tmp_path).table(Kind.CALL).num_rows == 0
+    assert read(tmp_path).table(Kind.LOOK).num_rows == 0
 
 
 @pytest.mark.parametrize(
@@ -435,3 +436,12 @@ def test_garbage_in_the_middle_is_not_taken_for_a_cut(closed_segment: Path) -> N
     closed_segment.write_bytes(whole[:place] + os.urandom(1000) + whole[place + 1000 :])
     (problem,) = read(closed_segment.parent).problems
     assert "damaged" in problem
+
+
+@pytest.mark.parametrize("damaged", [b"\xf5equence", b"zequence"])
+def test_a_column_whose_name_is_damaged_is_reported(closed_segment: Path, damaged: bytes) -> None:
+    whole, length = closed_segment.read_bytes(), b"\x08\0\0\0"
+    closed_segment.write_bytes(whole.replace(length + b"sequence", length + damaged))
+    contents = read(closed_segment.parent)
+    assert contents.problems == ["00000001.arrows: damaged before its first row"]
+    assert contents.table(Kind.NOTE).num_rows == 0

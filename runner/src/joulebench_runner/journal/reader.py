@@ -106,6 +106,8 @@ def _read_segment(path: Path) -> tuple[Segment | None, pa.Table | None, str | No
         return None, None, f"{path.name}: {_broken(ended=ended)} before its first row"
     metadata = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in _metadata(stream.schema)}
     version = _version(path, metadata)
+    if not _is_readable(stream.schema):
+        return None, None, f"{path.name}: damaged before its first row"
     batches, found = _batches(data, source, stream)
     table = pa.Table.from_batches(batches, schema=stream.schema)
     problem = "; ".join(f"{path.name}: {words}" for words in found) or None
@@ -118,6 +120,19 @@ def _read_segment(path: Path) -> tuple[Segment | None, pa.Table | None, str | No
 
 def _metadata(schema: pa.Schema) -> Iterable[tuple[bytes, bytes]]:
     return (schema.metadata or {}).items()
+
+
+def _is_readable(schema: pa.Schema) -> bool:
+    """Whether the columns of every row are there, and all names are texts: damage may have made others of them."""
+    try:
+        names = {field.name for field in schema if _inner_names(field.type)}
+    except UnicodeDecodeError:
+        return False
+    return {"sequence", "kind", "time_ns"} <= names
+
+
+def _inner_names(type_: pa.DataType) -> list[str]:
+    return [inner.name for inner in type_] if isinstance(type_, pa.StructType) else [""]
 
 
 def _broken(*, ended: bool) -> str:
