@@ -27,8 +27,10 @@ never falls and never forgets: what a subscriber missed is replayed for at least
 
 _EPILOG = """\
 sensors:
-  auto      nvml where there are boards; and rapl where a package can be read, else modelled (the log says why)
+  auto      nvml and amdsmi where there are boards; and rapl where a package can be read,
+            else modelled (the log says why)
   nvml      energy counters of NVIDIA's boards (Volta and newer); needs the driver's libnvidia-ml.so.1, no privilege
+  amdsmi    energy accumulators of AMD's boards; needs the Python package amdsmi that comes with ROCm, no privilege
   rapl      hardware counters of Intel and AMD packages and memory; read by root, or after
             sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj
   modelled  no hardware needed: idle watts x uptime + watts per core x busy CPU time; an estimate,
