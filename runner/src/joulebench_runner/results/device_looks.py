@@ -76,7 +76,8 @@ def query_columns(
 ) -> dict[str, ArrowColumn]:
     """Columns of `queries.parquet`: what the devices showed while they served each question's calls."""
     counted = (calls.query >= 0) & (calls.bucket == Bucket.QUERIES) & calls.measured(aliases)
-    each = [(one.looks, _serving(calls, counted, one.meter_boot_id, queries)) for one in looked]
+    by_boot = {boot: _serving(calls, counted, boot, queries) for boot in {one.meter_boot_id for one in looked}}
+    each = [(one.looks, by_boot[one.meter_boot_id]) for one in looked]
     power = [one.spread(figures.POWER, over) for one, over in each]
     utilisation = [one.spread(figures.UTILISATION, over) for one, over in each]
     memory = [one.spread(figures.MEMORY, over) for one, over in each]

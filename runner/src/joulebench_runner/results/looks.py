@@ -102,13 +102,12 @@ class Looks:
 
     def _sums(self, rate: Floats, over: Stretches) -> Floats:
         """float64[groups]: the integral over each group of what each look says per nanosecond."""
-        found = np.zeros(over.groups)
-        if len(self.time_ns):
-            # Nanoseconds since boot are beyond the precision of a float; those since the first look are not.
-            origin = int(self.time_ns[0])
-            np.add.at(found, over.group, self._integral(rate, over.end_ns - origin, origin))
-            np.subtract.at(found, over.group, self._integral(rate, over.start_ns - origin, origin))
-        return found
+        if not len(self.time_ns):
+            return np.zeros(over.groups)
+        # Nanoseconds since boot are beyond the precision of a float; those since the first look are not.
+        origin = int(self.time_ns[0])
+        ends, starts = (self._integral(rate, times - origin, origin) for times in (over.end_ns, over.start_ns))
+        return as_floats(np.bincount(over.group, weights=ends - starts, minlength=over.groups))
 
     def _integral(self, rate: Floats, until_ns: Ints, origin: int) -> Floats:
         start, end = self._edges
