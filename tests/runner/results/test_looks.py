@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from joulebench_runner.results import looks as figures
@@ -45,6 +45,7 @@ def nearest(time_ns: list[int], moment: int) -> int | None:
     return place if abs(time_ns[place] - moment) < REACH_NS else None
 
 
+@settings(deadline=None)
 @given(time_ns=times, found=spans, data=st.data())
 def test_figures_are_those_of_the_nearest_look_at_each_moment(
     time_ns: list[int], found: list[tuple[int, int, int]], data: st.DataObject
@@ -60,6 +61,7 @@ def test_figures_are_those_of_the_nearest_look_at_each_moment(
         assert got == pytest.approx(expected, nan_ok=True, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(time_ns=times, found=spans, data=st.data())
 def test_throttling_is_the_time_in_which_the_nearest_look_says_so(
     time_ns: list[int], found: list[tuple[int, int, int]], data: st.DataObject
@@ -76,6 +78,7 @@ def test_throttling_is_the_time_in_which_the_nearest_look_says_so(
         assert seconds[group] == pytest.approx(expected, nan_ok=True, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(found=spans)
 def test_merged_stretches_cover_each_moment_once(found: list[tuple[int, int, int]]) -> None:
     merged = stretches(found).merged()
@@ -108,6 +111,7 @@ def test_a_steady_figure_is_its_own_mean_at_any_time_since_boot() -> None:
     assert (spread.mean[0], spread.highest[0], spread.lowest[0]) == (0.1, 0.1, 0.1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 50)))
 def test_a_clock_runs_backwards_where_it_is_behind_any_time_before(told: list[int]) -> None:
     found = running_backwards(np.array(told, dtype=np.int64)).tolist()

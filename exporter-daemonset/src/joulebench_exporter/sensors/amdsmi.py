@@ -23,8 +23,8 @@ NAME: Final = "amdsmi"
 _ENERGY: Final = "amdsmi_get_energy_count"
 _COUNTS: Final = ("energy_accumulator", "power")
 """The count's name, and the one that it had before ROCm 6.2."""
-_NO_COUNT: Final = (0, 2**64 - 1)
-"""What the accumulator shows where there is none: the second die of a board, and firmware that does not fill it."""
+_NO_COUNT: Final = 0
+"""What the accumulator shows where there is none, such as that of the second die of a board."""
 
 
 class AmdSmiSensor:
@@ -115,8 +115,8 @@ class AmdSmiSensor:
     def _open(self, index: int, handle: Any) -> SensorDevice:
         library = self._library
         energy = library.call(_ENERGY, handle)
-        if _count(energy) in _NO_COUNT:
-            raise AmdSmiCallError(f"its energy accumulator shows {_count(energy)}: it is another one's, or not filled")
+        if _count(energy) == _NO_COUNT:
+            raise AmdSmiCallError("its energy accumulator shows 0: another one counts for it, or none")
         resolution = _exact(energy["counter_resolution"])
         if resolution <= 0:
             raise AmdSmiCallError(f"its energy accumulator counts in units of {resolution} microjoules")

@@ -10,8 +10,8 @@ from typing import Any, Final
 from joulebench_exporter.errors import SensorReadError, SensorUnavailableError
 
 _STATUS_DRIVER_NOT_LOADED: Final = 34  # AMDSMI_STATUS_DRIVER_NOT_LOADED, amdsmi.h
-_NOT_TOLD: Final = "N/A"
-"""The binding's word for what a board does not tell."""
+_NOT_TOLD: Final = ("N/A", 0xFFFF, 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF)
+"""What the binding says where a board does not tell: a word of its own, or the field's largest number."""
 
 
 class AmdSmiAbsentError(SensorUnavailableError):
@@ -56,13 +56,14 @@ class AmdSmi:
             raise AmdSmiCallError(f"{name}: {_in_words(error)}") from error
 
     def ask(self, name: str, *arguments: Any) -> Any:
-        """The same, for what a board need not know: None where the call fails, or this release does not have it."""
+        """The same, for what a board need not know: None where it, or this release, does not tell."""
         if not hasattr(self._binding, name):
             return None
         try:
-            return self.call(name, *arguments)
+            answer = self.call(name, *arguments)
         except AmdSmiCallError:
             return None
+        return None if answer in _NOT_TOLD else answer
 
     def number(self, kind: str, name: str) -> Any:
         """A value of one of the binding's enumerations."""
@@ -76,8 +77,8 @@ class AmdSmi:
 
 def told(answer: Any, *names: str) -> Any:
     """The first of several fields of an answer that is there; None where none is. Releases name some differently."""
-    values = (answer.get(name, _NOT_TOLD) for name in names) if isinstance(answer, dict) else ()
-    return next((value for value in values if value != _NOT_TOLD), None)
+    values = (answer.get(name) for name in names) if isinstance(answer, dict) else ()
+    return next((value for value in values if value is not None and value not in _NOT_TOLD), None)
 
 
 def _in_words(error: Exception) -> str:
