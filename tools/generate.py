@@ -17,6 +17,7 @@ from tools import (  # noqa: E402 - needs the path above
     generate_catalog,
     generate_cli_reference,
     generate_crds,
+    generate_exporter_flags,
     generate_metrics_reference,
     generate_proto,
     generate_results_reference,
@@ -35,6 +36,7 @@ def pages() -> dict[str, str]:
         "docs/reference/results.md": generate_results_reference.render(),
         "docs/reference/cli.md": generate_cli_reference.render(),
         "docs/reference/exporter-metrics.md": generate_metrics_reference.render(),
+        "docs/reference/exporter-flags.md": generate_exporter_flags.render(),
         **generate_api_reference.render(),
     }
 

@@ -34,5 +34,6 @@ def test_the_boards_are_named_in_the_summary_and_every_millijoule_is_somebodys(
     energy = summary.energy
     assert (energy.kind, energy.sensor, energy.conserved) == ("simulated", "nvml", True)
     assert energy.total_joules
-    assert [board.uuid for board in stub.boards] == [gpu["device"] for gpu in summary.gpus]
-    assert {gpu["name"] for gpu in summary.gpus} == {"Simulated GPU"}
+    assert [board.uuid for board in stub.boards] == [gpu.device for gpu in summary.gpus]
+    assert {gpu.name for gpu in summary.gpus} == {"Simulated GPU"}
+    assert all(gpu.power_watts is not None and gpu.power_watts.mean > 0 for gpu in summary.gpus)

@@ -94,6 +94,15 @@ def test_every_answer_has_its_simulated_joules_and_they_add_up(busy: Run) -> Non
     assert 0.5 < busy.summary["accuracy"]["value"] < 0.9
 
 
+def test_what_the_device_showed_stands_in_the_summary_and_beside_each_question(busy: Run) -> None:
+    (gpu,) = busy.summary["gpus"]
+    assert gpu["looks"] >= 1
+    assert 0 < gpu["power_watts"]["min"] <= gpu["power_watts"]["mean"] <= gpu["power_watts"]["max"]
+    assert gpu["utilisation_percent"]["max"] == 100
+    assert (gpu["throttling_seconds"], gpu["suspect_readings"]) == (0, {})
+    assert all(row["device_mean_watts"] <= row["device_max_watts"] for row in busy.queries)
+
+
 def test_the_servers_log_names_each_question_once(busy: Run) -> None:
     completed = Counter(line["query_id"] for line in busy.truth if line["query_id"] and line["outcome"] == "completed")
     assert completed == Counter(row["query_id"] for row in busy.queries)

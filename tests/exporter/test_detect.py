@@ -51,7 +51,7 @@ def test_a_named_sensor_is_used_though_a_better_one_is_there(tmp_path: Path) -> 
     ("names", "said"),
     [
         (["raple"], "Did you mean 'rapl'"),
-        (["quantum"], "There are: auto, nvml, rapl, modelled"),
+        (["quantum"], "There are: auto, nvml, amdsmi, rapl, modelled"),
         ([], "There are"),
         (["rapl", "rapl"], "once"),
         (["auto", "rapl"], "either"),

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from joulebench_api.contracts.device_file import DeviceFileWriter, DeviceIdentity, DeviceState
 from joulebench_api.contracts.energy import Domain, SensorKind
+from joulebench_exporter.diagnostics import suspects
 from joulebench_exporter.errors import BadOptionError, SensorReadError, SensorUnavailableError
 from joulebench_exporter.rhythm import Rhythm
+from joulebench_exporter.sensors.base import Diagnosing
 from joulebench_exporter.sensors.simulated import SimulatedSensor
 
 MS = 1_000_000
@@ -122,3 +124,20 @@ def test_states_are_not_needed_for_the_energy(device: Path) -> None:
     )
     writer.write(DeviceState(time_ns=MS, energy_mj=0, power_mw=9, resting_power_mw=1000))
     assert counts(device, Rhythm(tick_ns=TICK), [3_600_000]) == [3_600_000]
+
+
+def test_a_look_shows_what_the_simulator_wrote_beside_the_energy(device: Path) -> None:
+    identity = DeviceIdentity(uuid="GPU-1", memory_bytes=1000, power_limit_mw=700_000)
+    path = device.with_name("1.device")
+    writer = DeviceFileWriter(path, identity=identity, resting_power_mw=1000, monotonic_ns=lambda: MS)
+    shown = DeviceState(
+        time_ns=MS, energy_mj=0, power_mw=90_500, resting_power_mw=1000, memory_used_bytes=600, utilisation_percent=101,
+        temperature_celsius=71, clock_reasons=0x4,
+    )  # fmt: skip
+    writer.write(shown)
+    sensor = SimulatedSensor([path], rhythm=Rhythm(tick_ns=TICK), monotonic_ns=lambda: 7 * MS)
+    assert isinstance(sensor, Diagnosing)
+    look = sensor.diagnose(sensor.devices()[0])
+    assert (look.time_ns, look.power_watts, look.power_limit_watts) == (7 * MS, 90.5, 700.0)
+    assert (look.memory_used_bytes, look.memory_total_bytes, look.temperature_celsius) == (600, 1000, 71)
+    assert (look.clock_reasons, suspects(look)) == (0x4, ["utilisation_percent"])

@@ -417,3 +417,15 @@ async def test_a_look_at_a_device_is_told_once_and_its_nonsense_is_marked(serve:
     assert (first.look, first.suspect) == (first_look, ("utilisation_percent",))
     assert (second.look, second.suspect) == (None, ())
     assert third.look == Diagnostics(time_ns=8, temperature_celsius=0)  # 0 is told, and is not unknown
+
+
+async def test_a_number_that_fits_nowhere_is_marked_and_ends_no_stream(serve: "ServeExporter") -> None:
+    looks: dict[str, Looks] = {}
+    async with serve(looks=looks) as exporter, exporter.client() as client:
+        wild = Diagnostics(time_ns=7, temperature_celsius=2**32 - 1, memory_total_bytes=2**64 - 1, clock_mhz=2**32 - 1)
+        looks["gpu-0"] = Looks(channel=exporter.sampler.channels["gpu-0"], latest=wild)
+        (batch,) = await take(client.watch(), ticks=1)
+    assert batch.look is not None
+    told = [name for name, _ in wild.known()]
+    assert [name for name, _ in batch.look.known()] == told
+    assert set(batch.suspect) == set(told)

@@ -1,12 +1,14 @@
 """The command `joulebench-exporter`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from joulebench_exporter import __version__, durations, lifeline
+from joulebench_exporter.environment import Parser
 from joulebench_exporter.errors import BadOptionError, ExporterError
 from joulebench_exporter.options import ExporterOptions
 from joulebench_exporter.rhythm import Rhythm
@@ -27,8 +29,10 @@ never falls and never forgets: what a subscriber missed is replayed for at least
 
 _EPILOG = """\
 sensors:
-  auto      nvml where there are boards; and rapl where a package can be read, else modelled (the log says why)
+  auto      nvml and amdsmi where there are boards; and rapl where a package can be read,
+            else modelled (the log says why)
   nvml      energy counters of NVIDIA's boards (Volta and newer); needs the driver's libnvidia-ml.so.1, no privilege
+  amdsmi    energy accumulators of AMD's boards; needs the Python package amdsmi that comes with ROCm, no privilege
   rapl      hardware counters of Intel and AMD packages and memory; read by root, or after
             sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj
   modelled  no hardware needed: idle watts x uptime + watts per core x busy CPU time; an estimate,
@@ -37,6 +41,8 @@ sensors:
             --phase, --delay, --jitter)
 
 environment:
+  JOULEBENCH_EXPORTER_LISTEN, ..._HTTP, ..._SENSOR, ...: every flag by its name in capitals, with _ for -; the command
+            line counts more; lists are separated by commas, switches are true or false
   JOULEBENCH_MODELLED_IDLE_WATTS      watts of the whole machine at rest     (default 0.74 per logical core)
   JOULEBENCH_MODELLED_WATTS_PER_CORE  watts that one busy logical core adds  (default 2.76)
 
@@ -54,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     words = sys.argv[1:] if arguments is None else arguments
     if words[:1] == [_DOCTOR]:
-        return _examine(_doctor_parser().parse_args(words[1:]))
-    parsed = _parser().parse_args(words)
+        return _examine(_doctor_parser().parse(words[1:], os.environ))
+    parsed = _parser().parse(words, os.environ)
     if parsed.exit_with_stdin:
         lifeline.die_with_parent()
     # gRPC is imported only now, so that --help and mistakes are answered at once.
@@ -150,8 +156,13 @@ def _pod_resources(text: str) -> Path | None:
     return _KUBELET_SOCKET if text == _AUTO else Path(text)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parsers() -> Sequence[Parser]:
+    """Of the command and of its sub-command, for the reference page."""
+    return _parser(), _doctor_parser()
+
+
+def _parser() -> Parser:
+    parser = Parser(
         prog="joulebench-exporter",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -257,8 +268,8 @@ def _add_access_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls-key", metavar="FILE", type=Path, help="and its key (PEM)")
 
 
-def _doctor_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _doctor_parser() -> Parser:
+    parser = Parser(
         prog="joulebench-exporter doctor",
         description="Say which sensors this machine has, what is missing and why, and measure how the counters tick.",
         allow_abbrev=False,

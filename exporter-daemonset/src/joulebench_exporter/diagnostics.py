@@ -58,6 +58,8 @@ _BOUNDS: Final = {
     "power_limit_watts": (0, 100_000),
     "utilisation_percent": (0, 100),
     "memory_utilisation_percent": (0, 100),
+    "memory_used_bytes": (0, 1 << 50),
+    "memory_total_bytes": (0, 1 << 50),
     "temperature_celsius": (-40, 150),
     "clock_mhz": (0, 20_000),
     "memory_clock_mhz": (0, 50_000),
@@ -69,7 +71,7 @@ def suspects(look: Diagnostics) -> list[str]:
     """The fields whose values cannot be true. They are marked, never dropped."""
     found = [name for name, value in look.known() if name in _BOUNDS and not _within(value, _BOUNDS[name])]
     used, total = look.memory_used_bytes, look.memory_total_bytes
-    if used is not None and total is not None and used > total:
+    if used is not None and total is not None and used > total and "memory_used_bytes" not in found:
         found.append("memory_used_bytes")
     return found
 

@@ -33,6 +33,7 @@ DEFAULT_SLOW_SECONDS: Final = 10.0
 
 _FINDING_NS: Final = 2_500_000_000
 _FINDING_POLL_SECONDS: Final = 0.05
+_LARGEST_NUMBER: Final = 2**31 - 1
 _MAX_BATCH_TICKS: Final = 1024
 """Per device and message, so that a long replay neither fills a message nor holds up others."""
 
@@ -271,7 +272,11 @@ def _device(channel: Channel, owners: Owners) -> pb.Device:
 def _look(look: Diagnostics) -> pb.Look:
     message = pb.Look(monotonic_ns=look.time_ns, suspect=suspects(look))
     for name, value in look.known():
-        setattr(message, name, value)
+        try:
+            setattr(message, name, value)
+        except ValueError:
+            # A driver's unsigned nonsense, which `suspect` names; it must not end the stream.
+            setattr(message, name, _LARGEST_NUMBER)
     return message
 
 

@@ -267,6 +267,7 @@ def test_fields_that_an_older_writer_did_not_know_are_null(tmp_path: Path) -> No
     table = read(tmp_path).table(Kind.NOTE)
     assert table.select(["topic", "message"]).to_pylist() == [{"topic": "old", "message": None}]
     assert read(tmp_path).table(Kind.CALL).num_rows == 0
+    assert read(tmp_path).table(Kind.LOOK).num_rows == 0
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pytest
 
 from joulebench_api.contracts.energy import Domain
+from joulebench_exporter.diagnostics import Diagnostics
 from joulebench_runner.config import EnergySettings
 from joulebench_runner.errors import EnergyError
 from joulebench_runner.journal.reader import read
-from joulebench_runner.journal.schema import Kind
+from joulebench_runner.journal.schema import FIELDS, Kind
 from joulebench_runner.journal.writer import Journal
 from joulebench_runner.meter.clock import best_offset_ns, round_trip_ns
 from joulebench_runner.meter.energy import BURST_PINGS, Energy, LiveDevice, select_devices
@@ -53,6 +54,8 @@ class FakeTicks:
     device: str = "cpu-0"
     exporter: str = "e1"
     missed_ticks: int = 0
+    look: Diagnostics | None = None
+    suspect: tuple[str, ...] = ()
 
     @property
     def bracket_ns(self) -> list[int]:
@@ -330,3 +333,21 @@ def test_the_offset_comes_from_the_ping_with_the_shortest_way() -> None:
     assert round_trip_ns(quick) == 100
     assert best_offset_ns([slow, quick]) == 1_000
     assert best_offset_ns([]) is None
+
+
+async def test_each_look_is_journalled_as_it_was_told(scene: Callable[..., Scene], folder: Any) -> None:
+    look = Diagnostics(time_ns=2_000_000_000, power_watts=-3.5, utilisation_percent=50, clock_reasons=1 << 63)
+    made = scene(FakeExporter([ticks(1, 1), ticks(2, 2, look=look, suspect=("power_watts",))]))
+    await made.run_until(lambda: made.energy.state().watts is not None)
+    (row,) = await made.rows(Kind.LOOK, folder)
+    told = {name: value for name, value in row.items() if value is not None}
+    assert told.pop("device") == "cpu-0"
+    assert {name: told[name] for name in ("exporter", "time_ns", "suspect")} == {
+        "exporter": "e1", "time_ns": 2_000_000_000, "suspect": ["power_watts"],
+    }  # fmt: skip
+    assert dict(look.known()).items() <= told.items()
+
+
+def test_the_journal_has_a_column_for_whatever_a_device_may_tell() -> None:
+    told = {one.name for one in fields(Diagnostics)}
+    assert set(FIELDS[Kind.LOOK]) == told | {"exporter", "device", "suspect"}

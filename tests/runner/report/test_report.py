@@ -11,6 +11,7 @@ import pytest
 from tests.synthetic_run import write_run
 
 from joulebench_api.contracts.energy import SensorKind
+from joulebench_api.contracts.summary import Gpu, Range
 from joulebench_runner.errors import BadInputError, RunnerError
 from joulebench_runner.report import report_or_warning, view, write_report
 from joulebench_runner.report.figures import bin_edges, figures
@@ -308,3 +309,28 @@ def test_at_the_end_of_a_run_a_failing_report_is_a_warning(tmp_path: Path) -> No
 )
 def test_messages_of_any_shape_are_read_as_texts(messages: str | None, expected: list[tuple[str, str]]) -> None:
     assert spoken(messages) == expected
+
+
+def test_the_page_shows_what_each_board_showed(tmp_path: Path) -> None:
+    told = Gpu(
+        device="gpu-0",
+        name="A board",
+        sensor="nvml",
+        looks=10,
+        power_watts=Range(mean=250.04, max=600, min=100),
+        memory_used_bytes=Range(mean=2 * 1024**3, max=3 * 1024**3, min=1024**3),
+        throttling_seconds=1.5,
+        throttling_seconds_by_reason={"hw_thermal": 1.5},
+        suspect_readings={"power_watts": 2},
+    )
+    silent = Gpu(device="gpu-1", name="A silent board", sensor="nvml")
+    text = html.unescape(own_text(page(opened(tmp_path, gpus=[told, silent]))))
+    for words in (
+        "250.0 W (100.0 to 600.0)",
+        "2.0 GiB (1.0 to 3.0)",
+        "not known",
+        "1.50 s (hw_thermal 1.50 s)",
+        "2 of power_watts",
+    ):
+        assert words in text, words
+    assert "A silent board" not in text

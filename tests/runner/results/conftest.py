@@ -114,6 +114,11 @@ class RunBuilder:
             flags=[(flags or {}).get(place, 0) for place in range(count)],
         )  # fmt: skip
 
+    def look(self, at: float, device: str = "gpu-0", *, told_at: float | None = None, **values: Any) -> "RunBuilder":
+        """What a device showed at a time of the exporter's clock; told a little later."""
+        known: dict[str, Any] = {"exporter": "exporter-1", "device": device, "time_ns": ns(at), "suspect": []}
+        return self.add(Kind.LOOK, at if told_at is None else told_at, **(known | values))
+
     def scrape(self, at: float, running: float | None, own: int, **values: Any) -> "RunBuilder":
         known: dict[str, Any] = {
             "alias": "model", "server_url": "http://s/v1", "send_ns": ns(at), "receive_ns": ns(at), "running": running,

@@ -6,7 +6,7 @@ Units are in the names. Definitions (accuracy, IPJ, TTFT, ...) stand with the fi
 import decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from joulebench_api.contracts import SCHEMA_VERSION
 from joulebench_api.contracts.energy import Method, SensorKind
@@ -83,6 +83,38 @@ class DeviceEnergy(Part):
     ticks: int
     tick_period_seconds: float | None
     coverage_percent: float
+
+
+class Range(Part):
+    """Mean over the measured time, and extremes."""
+
+    mean: float
+    max: float
+    min: float
+
+
+class Gpu(Part):
+    """An accelerator and what it showed beside its energy while the run was measured. No joules are made from these.
+
+    Null: it does not tell. The exporter looks about once a second; shorter peaks may have been missed.
+    """
+
+    device: str
+    name: str
+    sensor: str
+    looks: int = 0
+    """How often it was looked at in the measured time."""
+    power_watts: Range | None = None
+    utilisation_percent: Range | None = None
+    memory_used_bytes: Range | None = None
+    temperature_celsius: Range | None = None
+    throttling_seconds: float | None = None
+    """How long its clocks were lowered by a limit of power or heat or by a brake."""
+    throttling_seconds_by_reason: dict[str, float] = Field(default_factory=dict)
+    """Reasons may hold at the same time; those that never held are left out."""
+    suspect_readings: dict[str, int] = Field(default_factory=dict)
+    """Readings that cannot be true, by name (`time_ns`: a clock that ran backwards). They are in none of the figures
+    above; the journal has them as they were told."""
 
 
 class Energy(Part):
@@ -309,7 +341,7 @@ class Summary(Part):
     efficiency: Efficiency
     cost: Cost = Field(default_factory=Cost)
     client: Client
-    gpus: list[dict[str, JsonValue]] = Field(default_factory=list)
+    gpus: list[Gpu] = Field(default_factory=list)
     stored: Stored | None = None
     """Null: in no store."""
     warnings: list[str] = Field(default_factory=list)

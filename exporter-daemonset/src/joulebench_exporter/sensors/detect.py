@@ -9,7 +9,8 @@ from typing import Final
 
 from joulebench_exporter.errors import BadOptionError, SensorUnavailableError
 from joulebench_exporter.rhythm import DEFAULT_RHYTHM, Rhythm
-from joulebench_exporter.sensors import modelled, nvml, rapl, simulated
+from joulebench_exporter.sensors import amdsmi, modelled, nvml, rapl, simulated
+from joulebench_exporter.sensors.amdsmi_library import AmdSmiAbsentError
 from joulebench_exporter.sensors.base import Sensor
 from joulebench_exporter.sensors.nvml_library import is_installed as nvml_is_installed
 
@@ -42,6 +43,10 @@ def _nvml(options: SensorOptions) -> Sensor:  # noqa: ARG001 - it needs to be to
     return nvml.NvmlSensor()
 
 
+def _amdsmi(options: SensorOptions) -> Sensor:
+    return amdsmi.AmdSmiSensor(monotonic_ns=options.monotonic_ns)
+
+
 def _rapl(options: SensorOptions) -> Sensor:
     return rapl.RaplSensor(boot_id=options.boot_id, root=options.rapl_root)
 
@@ -59,6 +64,7 @@ def _simulated(options: SensorOptions) -> Sensor:
 
 _OPENERS: Final[Mapping[str, Callable[[SensorOptions], Sensor]]] = {
     nvml.NAME: _nvml,
+    amdsmi.NAME: _amdsmi,
     rapl.NAME: _rapl,
     modelled.NAME: _modelled,
     simulated.NAME: _simulated,
@@ -111,10 +117,26 @@ def _detect(options: SensorOptions) -> Detected:
 
 def _boards(options: SensorOptions) -> tuple[list[Sensor], list[str]]:
     """Accelerators; a machine without their driver is nothing to speak of, one whose driver does not work is."""
-    if not nvml_is_installed():
-        return [], []
+    sensors: list[Sensor] = []
+    notes: list[str] = []
+    for maker, open_boards in (("NVIDIA", _nvml_if_installed), ("AMD", _amdsmi_if_present)):
+        try:
+            sensor = open_boards(options)
+        except SensorUnavailableError as error:
+            notes.append(f"{maker} boards are not measured: {error.message}. {error.remedy or ''}".strip())
+            continue
+        if sensor is not None:
+            sensors.append(sensor)
+            notes += sensor.notes
+    return sensors, notes
+
+
+def _nvml_if_installed(options: SensorOptions) -> Sensor | None:
+    return _nvml(options) if nvml_is_installed() else None
+
+
+def _amdsmi_if_present(options: SensorOptions) -> Sensor | None:
     try:
-        sensor = _nvml(options)
-    except SensorUnavailableError as error:
-        return [], [f"NVIDIA boards are not measured: {error.message}. {error.remedy or ''}".strip()]
-    return [sensor], list(sensor.notes)
+        return _amdsmi(options)
+    except AmdSmiAbsentError:
+        return None

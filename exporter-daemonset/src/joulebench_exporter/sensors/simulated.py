@@ -14,6 +14,7 @@ from joulebench_api.contracts.device_file import DeviceFileError, DeviceFileRead
 from joulebench_api.contracts.energy import Domain, Scope, SensorKind
 from joulebench_exporter.counter import Counter
 from joulebench_exporter.devices import DeviceInfo
+from joulebench_exporter.diagnostics import Diagnostics
 from joulebench_exporter.errors import BadOptionError, SensorReadError, SensorUnavailableError
 from joulebench_exporter.rhythm import Rhythm
 from joulebench_exporter.sensors.base import Reading, SensorDevice
@@ -76,6 +77,28 @@ class SimulatedSensor:
         except DeviceFileError as error:
             raise SensorReadError(error.message) from error
         return Reading(count=energy_uj // 1000, power_watts=power_mw / 1000)
+
+    def diagnose(self, device: SensorDevice) -> Diagnostics:
+        """What the device file shows beside the energy. Raises SensorReadError."""
+        _, reader = self._readers[device.info.uuid]
+        try:
+            state = reader.state()
+        except DeviceFileError as error:
+            raise SensorReadError(error.message) from error
+        identity = reader.identity
+        return Diagnostics(
+            time_ns=self._monotonic_ns(),
+            power_watts=state.power_mw / 1000,
+            power_limit_watts=identity.power_limit_mw / 1000 if identity.power_limit_mw else None,
+            utilisation_percent=state.utilisation_percent,
+            memory_utilisation_percent=state.memory_utilisation_percent,
+            memory_used_bytes=state.memory_used_bytes,
+            memory_total_bytes=identity.memory_bytes or None,
+            temperature_celsius=state.temperature_celsius,
+            clock_mhz=state.clock_mhz,
+            memory_clock_mhz=state.memory_clock_mhz,
+            clock_reasons=state.clock_reasons,
+        )
 
     def close(self) -> None:
         """Give the files back."""

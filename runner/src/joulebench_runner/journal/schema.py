@@ -4,7 +4,8 @@ A segment is one Arrow IPC stream. Each row is one event: its `kind` says which 
 others are null. One file a segment keeps group commit to one fsync; typed columns keep reading fast.
 
 Times are int64 nanoseconds of CLOCK_MONOTONIC on the meter's machine, except in `ticks`, which stay in their exporter's
-clock (the raw pings are journalled beside them, so that offsets can be computed again) and in `ping`, which has both.
+clock (the raw pings are journalled beside them, so that offsets can be computed again), in `look`, likewise, and in
+`ping`, which has both.
 """
 
 from collections.abc import Mapping
@@ -26,13 +27,14 @@ class Kind(StrEnum):
     CALL = "call"
     DEVICE = "device"
     TICKS = "ticks"
+    LOOK = "look"
     PING = "ping"
     SCRAPE = "scrape"
     NOTE = "note"
     SUSPEND = "suspend"
 
 
-_STR, _I32, _I64, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
+_STR, _I32, _I64, _U64, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.uint64(), pa.float64(), pa.bool_()
 _I64S, _I32S, _F64S, _STRS = pa.list_(pa.int64()), pa.list_(pa.int32()), pa.list_(pa.float64()), pa.list_(pa.string())
 
 FIELDS: Final[Mapping[Kind, Mapping[str, pa.DataType]]] = {
@@ -130,6 +132,25 @@ FIELDS: Final[Mapping[Kind, Mapping[str, pa.DataType]]] = {
         "bracket_ns": _I64S,  # the counter moved within (time - bracket, time]
         "energy_mj": _I64S,  # cumulative
         "flags": _I32S,  # joulebench_exporter.client.TickFlag
+    },
+    # What a device showed beside its energy, about once a second; null: it does not tell. No joules are made from it.
+    Kind.LOOK: {
+        "exporter": _STR,
+        "device": _STR,
+        "time_ns": _I64,  # exporter's CLOCK_MONOTONIC: end of the look
+        "power_watts": _F64,
+        "power_average_watts": _F64,
+        "power_limit_watts": _F64,
+        "utilisation_percent": _I32,
+        "memory_utilisation_percent": _I32,
+        "memory_used_bytes": _I64,
+        "memory_total_bytes": _I64,
+        "temperature_celsius": _I32,
+        "clock_mhz": _I32,
+        "memory_clock_mhz": _I32,
+        "clock_reasons": _U64,  # joulebench_exporter.diagnostics.CLOCK_REASONS
+        "fan_percent": _I32,
+        "suspect": _STRS,  # names of the columns above whose values cannot be true; the values are as they were told
     },
     # t0: meter sends, t1: exporter receives, t2: exporter sends, t3: meter receives.
     Kind.PING: {"exporter": _STR, "boot_id": _STR, "t0_ns": _I64, "t1_ns": _I64, "t2_ns": _I64, "t3_ns": _I64},

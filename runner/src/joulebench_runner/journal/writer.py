@@ -45,6 +45,7 @@ _PYTHON_TYPES: Final[dict[pa.DataType, type | tuple[type, ...]]] = {
     pa.string(): str,
     pa.int32(): int,
     pa.int64(): int,
+    pa.uint64(): int,
     pa.float64(): (int, float),
     pa.bool_(): bool,
 }

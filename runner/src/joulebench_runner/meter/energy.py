@@ -1,4 +1,4 @@
-"""Follows the energy exporters: every device, ping and tick goes into the journal, and the live figures are kept."""
+"""Follows the energy exporters: all they tell goes into the journal, and the live figures are kept."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from joulebench_runner.errors import EnergyError
 from joulebench_runner.journal.schema import Kind
 from joulebench_runner.journal.writer import Journal
 from joulebench_runner.meter.clock import best_offset_ns
-from joulebench_runner.meter.exporter import Description, Device, Exporter, Ping, Ticks
+from joulebench_runner.meter.exporter import Description, Device, Exporter, Look, Ping, Ticks
 
 BURST_PINGS: Final = 8
 PING_SECONDS: Final = 5.0
@@ -205,6 +205,8 @@ class Follower:
             energy_mj=list(ticks.energy_mj),
             flags=list(ticks.flags),
         )
+        if ticks.look is not None:
+            self._journal.append(Kind.LOOK, **_look_row(ticks, ticks.look))
         self._after[ticks.device] = ticks.first_sequence + len(ticks.time_ns) - 1
         self.live[ticks.device].on_ticks(ticks)
         self.problem = None
@@ -298,6 +300,17 @@ def _device_row(description: Description, device: Device) -> dict[str, object]:
         "tick_period_seconds": device.tick_period_seconds,
         "counter_origin_uj": device.counter_origin_uj,
         "counter_wraps_uj": device.counter_wraps_uj,
+    }
+
+
+def _look_row(ticks: Ticks, look: Look) -> dict[str, object]:
+    """One the exporter sends again to a new connection is journalled again; readers know it by its time."""
+    return {
+        "exporter": ticks.exporter,
+        "device": ticks.device,
+        "time_ns": look.time_ns,
+        "suspect": list(ticks.suspect),
+        **dict(look.known()),
     }
 
 

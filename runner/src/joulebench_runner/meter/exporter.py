@@ -1,6 +1,6 @@
 """The meter's view of an energy exporter, and the binding to the real one."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,6 +61,15 @@ class Ping(Protocol):
     def t3_ns(self) -> int: ...
 
 
+class Look(Protocol):
+    """What a device showed beside its energy, in the exporter's clock."""
+
+    @property
+    def time_ns(self) -> int: ...
+    def known(self) -> Iterable[tuple[str, float | int]]:
+        """Names and values of what it tells."""
+
+
 class Ticks(Protocol):
     """Ticks of one device in columns of the same length, in the exporter's clock; energy is cumulative."""
 
@@ -80,6 +89,10 @@ class Ticks(Protocol):
     def flags(self) -> Sequence[int]: ...
     @property
     def missed_ticks(self) -> int: ...
+    @property
+    def look(self) -> Look | None: ...
+    @property
+    def suspect(self) -> Sequence[str]: ...
 
 
 class Exporter(Protocol):

@@ -38,6 +38,7 @@ def render(run: RunFolder, tables: Tables, questions: Questions) -> str:
         kind_line=view.kind_line(summary),
         warnings=view.warnings(run),
         split=view.split(summary.energy),
+        boards=view.board_rows(summary.gpus),
         stages=view.stage_rows(summary.stages),
         stage_colours={stage.value: colour for stage, colour in STAGE_COLOURS.items()},
         cost=list(costs(summary.cost)),

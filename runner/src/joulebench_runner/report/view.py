@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from joulebench_api.contracts.energy import SensorKind
-from joulebench_api.contracts.summary import Distribution, Energy, StageTimes, Summary
+from joulebench_api.contracts.summary import Distribution, Energy, Gpu, Range, StageTimes, Summary
 from joulebench_runner.results.folder import RunFolder
 from joulebench_runner.results.words import NOT_KNOWN, joules, kind_in_words, seconds
 
@@ -216,6 +216,33 @@ def stage_rows(stages: Sequence[StageTimes]) -> list[tuple[str, str, str, str]]:
         )
         for stage in stages
     ]
+
+
+def board_rows(boards: Sequence[Gpu]) -> list[tuple[str, str, list[str]]]:
+    """(name, identity, figures) of each board that was looked at."""
+    return [(board.name, board.device, list(_board_figures(board))) for board in boards if board.looks]
+
+
+def _board_figures(board: Gpu) -> Iterator[str]:
+    yield _range(board.power_watts, "W")
+    yield _range(board.utilisation_percent, "%")
+    yield _range(board.memory_used_bytes, "GiB", per=1 << 30)
+    yield _range(board.temperature_celsius, "°C")
+    yield NOT_KNOWN if board.throttling_seconds is None else _throttled(board)
+    yield ", ".join(f"{count:,} of {name}" for name, count in board.suspect_readings.items()) or "none"
+
+
+def _range(values: Range | None, unit: str, *, per: int = 1) -> str:
+    if values is None:
+        return NOT_KNOWN
+    mean, low, high = (f"{value / per:,.1f}" for value in (values.mean, values.min, values.max))
+    return f"{mean} {unit} ({low} to {high})"
+
+
+def _throttled(board: Gpu) -> str:
+    reasons = board.throttling_seconds_by_reason.items()
+    each = ", ".join(f"{name} {seconds(held)}" for name, held in reasons)
+    return seconds(board.throttling_seconds or 0.0) + (f" ({each})" if each else "")
 
 
 def flat(value: JsonValue, prefix: str = "") -> Iterator[tuple[str, str]]:

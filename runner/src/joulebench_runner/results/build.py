@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import JsonValue
 
 from joulebench_api.contracts import SCHEMA_VERSION
-from joulebench_api.contracts.energy import Domain, Method
+from joulebench_api.contracts.energy import Method
 from joulebench_api.contracts.meter import ResolvedTask
 from joulebench_api.contracts.summary import Client, Model, Stored, Summary
 from joulebench_runner.attribution.segments import DEFAULT_KAPPA
@@ -21,6 +21,8 @@ from joulebench_runner.results.asked import asked
 from joulebench_runner.results.calls import CallTable
 from joulebench_runner.results.cost import cost
 from joulebench_runner.results.cost_basis import cost_basis
+from joulebench_runner.results.device_looks import all_looks, gpus, query_columns
+from joulebench_runner.results.device_looks import warnings as suspect_warnings
 from joulebench_runner.results.energy import RunEnergy, run_energy
 from joulebench_runner.results.others import actions_table, energy_table, server_metrics_table
 from joulebench_runner.results.queries import queries_table
@@ -66,7 +68,11 @@ def build(
         upstreams=settings.upstreams,
         kappa=kappa,
     )
-    queries = queries_table(journal, questions, calls, energy.calls, method=method, clock=clock)
+    looked = all_looks(journal)
+    aliases = {upstream.alias for upstream in settings.upstreams if upstream.measured}
+    shown = query_columns(calls, looked, queries=len(questions), aliases=aliases)
+    queries = queries_table(journal, questions, calls, energy.calls, method=method, devices=shown, clock=clock)
+    boards = gpus(series.series, looked, windows)
     task = resolved_task(journal)
     counts, right = parts.counts(queries), parts.accuracy_of(queries, task)
     energy_part = parts.energy_part(energy, queries, calls, counts.correct, method=method)
@@ -89,9 +95,12 @@ def build(
         efficiency=parts.efficiency(queries, energy_part, right),
         cost=cost(cost_basis(energy, calls, counts, scored=right is not None), settings.pricing),
         client=Client(limited=False, lag_p99_seconds=None),
-        gpus=_gpus(series.series),
+        gpus=boards,
         stored=None if settings.store is None else Stored(url=settings.store.url),
-        warnings=_warnings(journal, series.problems, settings, energy_part.coverage_percent),
+        warnings=[
+            *_warnings(journal, series.problems, settings, energy_part.coverage_percent),
+            *suspect_warnings(boards),
+        ],
     )
     tables = {
         "queries.parquet": queries,
@@ -147,11 +156,6 @@ def _notes(journal: Journal) -> list[str]:
     notes = journal.tables[Kind.NOTE].to_pylist()
     words = (f"{note['topic']} ({note['subject']}): {note['message']}" for note in notes if note["topic"] != "driver")
     return list(dict.fromkeys(words))
-
-
-def _gpus(series: Sequence[Series]) -> list[dict[str, JsonValue]]:
-    gpus = {one.facts.device: one.facts for one in series if one.facts.domain == Domain.GPU}
-    return [{"device": facts.device, "name": facts.name, "sensor": facts.sensor} for facts in gpus.values()]
 
 
 def _provenance(

@@ -1,5 +1,6 @@
 """`queries.parquet`: one row a question."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,9 +34,19 @@ _FROM_FINISH = ("response", "score", "scorer", "explanation", "unscored_reason")
 
 
 def queries_table(
-    journal: Journal, asked: Asked, calls: CallTable, energy: CallEnergy, *, method: Method, clock: WallClock
+    journal: Journal,
+    asked: Asked,
+    calls: CallTable,
+    energy: CallEnergy,
+    *,
+    method: Method,
+    devices: Mapping[str, ArrowColumn],
+    clock: WallClock,
 ) -> pa.Table:
-    """One row a question, in the order in which they were first begun."""
+    """One row a question, in the order in which they were first begun.
+
+    `devices`: the columns about what the devices showed, made elsewhere.
+    """
     begins = taken(journal.tables[Kind.QUERY_BEGIN], asked.begin)
     finishes = taken(journal.tables[Kind.QUERY_FINISH], asked.finish)
     error = pc.if_else(pa.array(asked.finished), _chunk(finishes["error"]), NOT_FINISHED)
@@ -48,6 +59,7 @@ def queries_table(
         "started_at": clock.timestamps(row_column(begins, "instance_id"), row_ints(begins, "time_ns")),
         **_call_columns(len(asked), calls),
         **_energy_columns(len(asked), calls, energy, method),
+        **devices,
     }
     return pa.table([pc.cast(columns[field.name], field.type) for field in QUERIES], schema=QUERIES)
 

@@ -80,6 +80,22 @@ _TOKENS = (
     Column("output_tokens", WHOLE, "Output tokens, reasoning included, as the server counted them.", TOKENS),
 )
 
+_WHILE = "while its calls were in flight, by the looks nearest to that time (one a second)."
+_DEVICES = (
+    Column("device_mean_watts", NUMBER, f"Mean power of one device that served it, {_WHILE}", "watts"),
+    Column("device_max_watts", NUMBER, f"Highest power that any one of them showed, {_WHILE}", "watts"),
+    Column("device_mean_utilisation_percent", NUMBER, f"Mean utilisation of them, {_WHILE}", "percent"),
+    Column("device_max_memory_bytes", WHOLE, f"Most memory in use on any one of them, {_WHILE}", BYTES),
+    Column("device_max_temperature_celsius", NUMBER, f"Highest temperature of any one of them, {_WHILE}", "celsius"),
+    Column(
+        "device_throttling_seconds",
+        NUMBER,
+        "How long the one that was held back longest had its clocks lowered by a limit of power or heat or by a brake,"
+        f" {_WHILE}",
+        SECONDS,
+    ),
+)
+
 QUERIES: Final = _schema(
     "One row for each question of each epoch that was asked. Where a question was asked again after an interruption,"
     " the latest attempt that finished counts.",
@@ -130,6 +146,7 @@ QUERIES: Final = _schema(
         " (that energy is in `unattributed`).",
     ),
     Column("server_pod", TEXT, "The pod that served the last successful call."),
+    *_DEVICES,
 )
 
 TURNS: Final = _schema(

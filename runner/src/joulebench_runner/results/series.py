@@ -117,7 +117,7 @@ def _stretches(
             yield f"exporter {exporter} did not describe it"
             continue
         columns = {name: _flat(part, name) for name in ("time_ns", "bracket_ns", "energy_mj", "flags")}
-        clock = _clock(journal, exporter, boot, same_boot=known.boot_id == boot, times=columns["time_ns"])
+        clock = exporter_clock(journal, exporter, boot, same_boot=known.boot_id == boot, times=columns["time_ns"])
         if clock is None:
             yield f"no ping of exporter {exporter} was answered, so its clock cannot be related to the meter's"
             continue
@@ -139,7 +139,8 @@ def _sequences(rows: pa.Table) -> Ints:
     return as_ints(np.repeat(ints(rows, "first_sequence"), counts) + within)
 
 
-def _clock(journal: Journal, exporter: str, boot: str, *, same_boot: bool, times: Ints) -> ClockOffset | None:
+def exporter_clock(journal: Journal, exporter: str, boot: str, *, same_boot: bool, times: Ints) -> ClockOffset | None:
+    """How an exporter's clock relates to the meter's of one boot around some of its times; None without a ping."""
     table = journal.tables[Kind.PING]
     rows = table.filter(pc.and_(pc.equal(table["exporter"], exporter), pc.equal(row_column(table, "boot_id"), boot)))
     pings = Pings(*(ints(rows, name) for name in ("t0_ns", "t1_ns", "t2_ns", "t3_ns")))
