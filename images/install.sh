@@ -32,11 +32,13 @@ settle() {
   find "$@" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 }
 
-# What nobody needs at run time: tests, headers and sources of compiled modules.
+# What nobody needs at run time: tests, headers and sources of compiled modules, plotly's part in Jupyter, and Arrow's
+# server for networks (a fifth of Arrow).
 slim() {
-  find "$1" -depth -type d \( -name tests -o -path '*/pyarrow/include' -o -path '*/numpy/_core/include' \) -exec rm -r {} +
+  find "$1" -depth -type d \( -name tests -o -name labextension -o -path '*/share/jupyter' -o -path '*/pyarrow/include' \
+    -o -path '*/numpy/_core/include' \) -exec rm -r {} +
   find "$1" -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' -o -name '*.hpp' -o -name '*.c' \
-    -o -name '*.cpp' -o -name '*.a' -o -name '*.pyi' \) -delete
+    -o -name '*.cpp' -o -name '*.a' -o -name '*.pyi' -o -path '*/pyarrow/*flight*' \) -delete
 }
 
 case $1 in
@@ -47,7 +49,7 @@ case $1 in
     install --require-hashes -r "$2"
     # Ways to enter an environment by hand.
     rm -f "$target"/bin/activate* "$target"/bin/deactivate* "$target/.gitignore" "$target/.lock" "$target/CACHEDIR.TAG"
-    slim "$target/lib"
+    slim "$target"
     compile "$target/lib"
     settle "$target"
     ;;

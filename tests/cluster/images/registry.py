@@ -9,7 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-_FILES = (Path("/etc/pip.conf"), Path.home() / ".pip/pip.conf", Path.home() / ".config/pip/pip.conf")
+FILES = (
+    Path("/etc/pip.conf"),
+    Path.home() / ".pip/pip.conf",
+    Path.home() / ".config/pip/pip.conf",
+    Path(sys.prefix) / "pip.conf",
+)
+"""Where pip's settings are, the least counting first."""
 _KEYS = ("index-url", "extra-index-url", "trusted-host", "timeout")
 
 
@@ -28,7 +34,7 @@ def pip_settings() -> Mapping[str, str]:
     """What pip is told on this machine, by its files and its environment."""
     parser = configparser.RawConfigParser()
     own = os.environ.get("PIP_CONFIG_FILE")
-    parser.read([*_FILES, Path(sys.prefix) / "pip.conf", *([own] if own else [])])
+    parser.read([*FILES, *([own] if own else [])])
     found = {key: parser.get("global", key, fallback="") for key in _KEYS}
     found |= {key: value for key in _KEYS if (value := os.environ.get(f"PIP_{key.upper().replace('-', '_')}"))}
     return {key: value for key, value in found.items() if value}
