@@ -37,6 +37,7 @@ LOCKED_DOWN = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+pytestmark = pytest.mark.usefixtures("cluster")
 every_image = pytest.mark.parametrize("name", IMAGES)
 
 
