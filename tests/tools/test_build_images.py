@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tools.images import IMAGES, ROOT, version
+from tools.images import BUILD_LOCK, IMAGES, ROOT, Image, version
 
 from tools import build_images
 
@@ -103,3 +103,21 @@ def test_a_failed_build_ends_it(install: Install, capsys: pytest.CaptureFixture[
 def test_every_dockerfile_is_of_a_published_image_but_for_the_one_that_is_too_large() -> None:
     folders = {path.parent.name for path in (ROOT / "images").glob("*/Dockerfile")}
     assert folders - {"vllm-cpu"} == set(IMAGES)
+
+
+@pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
+def test_what_a_dockerfile_copies_is_what_a_change_of_builds_it_anew(image: Image) -> None:
+    text = (ROOT / image.dockerfile).read_text().replace("\\\n", " ")
+    copied = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ") and "--from" not in line]
+    shared = {"images/install.sh", BUILD_LOCK}
+
+    taken = {source for sources in copied for source in sources} - shared
+
+    assert {source for source in taken if not source.startswith(f"images/{image.name}/")} == set(image.sources)
+
+
+@pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
+def test_a_dockerfile_goes_by_the_base_that_it_is_given(image: Image) -> None:
+    lines = (ROOT / image.dockerfile).read_text().splitlines()
+    assert [line for line in lines if line.startswith("FROM ")] == ["FROM ${BUILDER} AS build", "FROM ${BASE}"]
+    assert "ARG BASE=docker.io/library/python:3.12-slim" in lines

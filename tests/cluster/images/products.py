@@ -54,13 +54,16 @@ def build(archive: Path, image: Image, *, tag: str) -> None:
 def _content(image: Image) -> str:
     """Everything that decides what is in an image."""
     paths = [Path(".dockerignore"), Path("images/install.sh"), Path(BUILD_LOCK)]
-    paths += [path for folder in (f"images/{image.name}", *image.sources) for path in _sources(folder)]
+    paths += [path for source in (f"images/{image.name}", *image.sources) for path in _sources(source)]
     return f"{store.base().name} {_BUILDER}" + file_digests(REPOSITORY, paths)
 
 
-def _sources(folder: str) -> Iterator[Path]:
-    files = (path.relative_to(REPOSITORY) for path in sorted((REPOSITORY / folder).rglob("*")) if path.is_file())
-    return (path for path in files if "__pycache__" not in path.parts)
+def _sources(source: str) -> Iterator[Path]:
+    """The files of a folder, or the file itself."""
+    path = REPOSITORY / source
+    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    files = (file.relative_to(REPOSITORY) for file in found if file.is_file())
+    return (file for file in files if "__pycache__" not in file.parts)
 
 
 def _builder() -> Path:
