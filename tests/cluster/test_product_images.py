@@ -31,6 +31,7 @@ PROGRAMS = {
     "runner": "joulebench",
     "llamacpp": "llama-server",
 }
+SEARCHED = ("PYTHONPATH", "LD_LIBRARY_PATH")
 LOCKED_DOWN = {
     "readOnlyRootFilesystem": True,
     "allowPrivilegeEscalation": False,
@@ -69,9 +70,10 @@ def load(cluster: Cluster) -> Load:
 
 
 def locked_pod(made: Product, *arguments: str, **more: Any) -> Object:
-    """A pod with the image's own user and program, and no rights at all."""
-    container = {"image": made.name, "securityContext": LOCKED_DOWN, **more}
-    return pod("locked", *arguments, container_more=container)
+    """A pod with the image's own user and program, and no rights at all; it can write to /tmp alone."""
+    mounts = [{"name": "temporary", "mountPath": "/tmp"}]
+    container = {"image": made.name, "securityContext": LOCKED_DOWN, "volumeMounts": mounts, **more}
+    return pod("locked", *arguments, container_more=container, volumes=[{"name": "temporary", "emptyDir": {}}])
 
 
 @every_image
@@ -92,7 +94,7 @@ def test_labels_say_what_it_is(name: str) -> None:
 
 @every_image
 def test_nothing_of_the_build_is_in_its_variables(name: str) -> None:
-    assert set(environment(name)) <= {"PATH", "HOME", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH"}
+    assert set(environment(name)) <= {"PATH", "HOME", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", *SEARCHED}
 
 
 @every_image

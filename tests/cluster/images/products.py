@@ -1,11 +1,13 @@
 """The images that joulebench publishes, built from images/ on the tests' base, and kept by their content."""
 
+import shutil
 import tempfile
 import venv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster.errors import NotPossibleHereError
 from tests.cluster.images import registry, store
 from tests.cluster.images.store import file_digests, kept
 from tests.cluster.settings import REPOSITORY, cache_folder
@@ -17,6 +19,7 @@ _BUILDER = """\
 ARG BASE
 FROM ${BASE}
 COPY pip /usr/local/lib/python3.11/dist-packages/pip
+COPY libgomp.so.1 /usr/lib/any-linux-gnu/libgomp.so.1
 """
 
 
@@ -67,7 +70,7 @@ def _sources(source: str) -> Iterator[Path]:
 
 
 def _builder() -> Path:
-    """Where packages are installed: the base with the pip of the Python that runs the tests."""
+    """Where packages are installed: the base with the pip of the tests' Python, and this machine's libgomp."""
     return kept(_BUILDER_IMAGE, f"{store.base().name} {_BUILDER}", _make_builder)
 
 
@@ -78,5 +81,13 @@ def _make_builder(archive: Path) -> None:
         context = Path(scratch) / "context"
         context.mkdir()
         found.rename(context / "pip")
+        shutil.copy(_libgomp(), context / "libgomp.so.1")
         (context / "Dockerfile").write_text(_BUILDER)
         store.build(archive, image=_BUILDER_IMAGE, folder=context)
+
+
+def _libgomp() -> Path:
+    found = next(Path("/usr/lib").glob("*-linux-gnu/libgomp.so.1"), None)
+    if found is None:
+        raise NotPossibleHereError("there is no libgomp.so.1 in /usr/lib", remedy="install the Debian package libgomp1")
+    return found
