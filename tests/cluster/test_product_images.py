@@ -158,18 +158,27 @@ def served(engine: EngineCommand, namespace: Namespace, made: Product, **more: A
     return f"http://{namespace.get('pod', 'locked')['status']['podIP']}:{engine.port}"
 
 
-def test_the_demo_models_server_starts_by_the_engines_command_and_asks_for_its_key(
-    load: Load, namespace: Namespace
-) -> None:
+def demo() -> EngineCommand:
+    """The engine's command for the image's own model."""
     preset = find_preset("smollm2-135m-instruct")
     spec = ModelServerSpec.model_validate({"preset": preset.name, "engineArgs": {"threads": 1, "warmup": False}})
-    engine = llamacpp.command(spec, model_path=f"/models/{preset.file}", host="0.0.0.0", port=PORT)
+    return llamacpp.command(spec, model_path=f"/models/{preset.file}", host="0.0.0.0", port=PORT)
 
-    url = served(engine, namespace, load("llamacpp"), env=[{"name": llamacpp.KEY_VARIABLE, "value": "secret"}])
+
+def test_the_demo_models_server_starts_by_the_engines_command(load: Load, namespace: Namespace) -> None:
+    url = served(demo(), namespace, load("llamacpp"))
 
     listed = json.loads(namespace.fetched(f"{url}/v1/models") or "{}")
-    assert preset.model_name in {model["id"] for model in listed["data"]}
-    assert namespace.fetched(f"{url}/metrics") is None
+    assert demo().served_model_name in {model["id"] for model in listed["data"]}
+
+
+def test_the_demo_models_server_asks_for_its_key(load: Load, namespace: Namespace) -> None:
+    key = [{"name": llamacpp.KEY_VARIABLE, "value": "secret"}]
+
+    url = served(demo(), namespace, load("llamacpp"), env=key)
+
+    assert namespace.fetched(f"{url}/health")
+    assert namespace.fetched(f"{url}/v1/models") is None
 
 
 def test_the_simulator_starts_by_the_engines_command(load: Load, namespace: Namespace) -> None:
