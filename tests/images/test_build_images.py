@@ -4,9 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tools.images import BUILD_LOCK, IMAGES, ROOT, Image, version
-
 from tools import build_images
+from tools.images import BUILD_LOCK, IMAGES, ROOT, Image, version
 
 Install = Callable[..., Path]
 
