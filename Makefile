@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEMO_OUT ?= demo-run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill cluster cluster-stop cluster-test lint format generate bench lock clean
+.PHONY: help setup demo test test-kill cluster cluster-stop cluster-test images lint format generate bench lock clean
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ cluster-stop: setup ## remove every trace of it, and of dead test runs
 cluster-test: setup ## the tests on a real cluster of their own, which goes when they end
 	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3
 	$(BIN)/python -m pytest -q tests/cluster
+
+images: ## build the container images with docker or podman (ONLY=exporter,runner TAG=... PREFIX=... BASE=...)
+	@$(PYTHON) -m tools.build_images --only "$(ONLY)" --tag "$(TAG)" --prefix "$(PREFIX)" --base "$(BASE)"
 
 lint: setup ## formatting, style, types, layer rules, generated files
 	$(BIN)/ruff format --check .

@@ -18,6 +18,7 @@ from tools import (  # noqa: E402 - needs the path above
     generate_cli_reference,
     generate_crds,
     generate_exporter_flags,
+    generate_image_locks,
     generate_metrics_reference,
     generate_proto,
     generate_results_reference,
@@ -31,13 +32,14 @@ OTHERS: Sequence[Callable[..., list[str]]] = (
 
 
 def pages() -> dict[str, str]:
-    """The reference pages, by their paths."""
+    """The reference pages and the locks of images, by their paths."""
     return {
         "docs/reference/results.md": generate_results_reference.render(),
         "docs/reference/cli.md": generate_cli_reference.render(),
         "docs/reference/exporter-metrics.md": generate_metrics_reference.render(),
         "docs/reference/exporter-flags.md": generate_exporter_flags.render(),
         **generate_api_reference.render(),
+        **generate_image_locks.render(),
     }
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tests.cluster.binaries import binaries
@@ -16,6 +16,8 @@ BASE_IMAGE = "localhost/base:1"
 _DEBIAN = "bookworm"
 _BASE_PACKAGES = ("python3", "ca-certificates")
 _BUILD_SECONDS = 600
+_DIGITS = 16
+_KEPT = 5
 _WORKLOAD = Path(__file__).parent / "workload"
 
 
@@ -31,7 +33,7 @@ def dns() -> Path:
 
 
 def _program(image: str, program: Path) -> Path:
-    return _kept(image, program.parent.name, lambda archive: write_program_image(archive, image=image, program=program))
+    return kept(image, program.parent.name, lambda archive: write_program_image(archive, image=image, program=program))
 
 
 def base() -> Path:
@@ -40,7 +42,7 @@ def base() -> Path:
     Raises:
         NotPossibleHereError: the packages cannot be had.
     """
-    return _kept(BASE_IMAGE, f"{_DEBIAN} {_BASE_PACKAGES}", _make_base)
+    return kept(BASE_IMAGE, f"{_DEBIAN} {_BASE_PACKAGES}", _make_base)
 
 
 def _make_base(archive: Path) -> None:
@@ -65,29 +67,35 @@ def workload() -> Path:
 
 def built(image: str, folder: Path, *, dockerfile: str = "Dockerfile") -> Path:
     """The archive of an image, built from a folder; its Dockerfile begins with `ARG BASE` and `FROM ${BASE}`."""
-    content = base().name + dockerfile + "".join(_text(folder, path) for path in sorted(folder.rglob("*")))
-    return _kept(image, content, lambda archive: _build(archive, image, folder, dockerfile))
+    paths = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    content = base().name + dockerfile + file_digests(folder, paths)
+    return kept(image, content, lambda archive: build(archive, image=image, folder=folder, dockerfile=dockerfile))
 
 
-def _text(folder: Path, path: Path) -> str:
-    return f"{path.relative_to(folder)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n" if path.is_file() else ""
+def file_digests(folder: Path, paths: Iterable[Path]) -> str:
+    """The hash of each file, and where it is in the folder."""
+    return "".join(f"{path} {hashlib.sha256((folder / path).read_bytes()).hexdigest()}\n" for path in paths)
 
 
-def _build(archive: Path, image: str, folder: Path, dockerfile: str) -> None:
+def build(
+    archive: Path, *, image: str, folder: Path, dockerfile: str = "Dockerfile", options: Sequence[str] = ()
+) -> None:
+    """Build a folder's Dockerfile on our base; `options` are more of `buildah bud`."""
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".buildah-") as scratch:
         # A store of its own: the machine's, if it has one, is not touched.
         buildah = ["buildah", f"--root={scratch}/store", f"--runroot={scratch}/run", "--storage-driver=vfs"]
-        options = ["--isolation=chroot", "--network=host", f"--build-arg=BASE=oci-archive:{base()}", "--pull-never"]
-        file = f"--file={folder / dockerfile}"
-        run([*buildah, "bud", *options, file, f"--tag={image}", folder], timeout_seconds=_BUILD_SECONDS)
+        words = ["--isolation=chroot", "--network=host", f"--build-arg=BASE=oci-archive:{base()}", "--pull-never"]
+        # Times in layers would make two builds of the same differ.
+        words += ["--timestamp=0", f"--file={folder / dockerfile}", f"--tag={image}", *options]
+        run([*buildah, "bud", *words, folder], timeout_seconds=_BUILD_SECONDS)
         run([*buildah, "push", image, f"docker-archive:{archive}:{image}"], timeout_seconds=_BUILD_SECONDS)
 
 
-def _kept(image: str, content: str, make: Callable[[Path], None]) -> Path:
+def kept(image: str, content: str, make: Callable[[Path], None]) -> Path:
     """The archive of an image, made if need be; safe under two makers at once."""
     folder = cache_folder() / "images"
     name = image.rpartition("/")[2].replace(":", "-")
-    digest = hashlib.sha256(f"{image} {content}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(f"{image} {content}".encode()).hexdigest()[:_DIGITS]
     path = folder / f"{name}-{digest}.tar"
     if not path.exists():
         with locked(folder / f"{name}.lock"):
@@ -96,4 +104,13 @@ def _kept(image: str, content: str, make: Callable[[Path], None]) -> Path:
                 scratch.unlink(missing_ok=True)
                 make(scratch)
                 scratch.rename(path)
+                _forget_old(folder, name)
+    path.touch()
     return path
+
+
+def _forget_old(folder: Path, name: str) -> None:
+    """Remove archives of this image that were not used for longest; several checkouts may share the folder."""
+    archives = sorted(folder.glob(f"{name}-{'?' * _DIGITS}.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for archive in archives[_KEPT:]:
+        archive.unlink()

@@ -37,6 +37,7 @@ OPTIONS: Final = (
     _Option("--threads-batch", "cpuparams_batch.n_threads", int, "threads for prefill (-1: as for decoding)"),
     _Option("--n-gpu-layers", "n_gpu_layers", int, "layers that lie on a GPU (-1: all that fit)"),
     _Option("--cache-ram", "cache_ram_mib", int, "memory for cached prompts in MiB (0: none)"),
+    _Option("--api-key", "api_keys", lambda key: [key], "key that clients must send"),
     _Option("--seed", "sampling.seed", int, "seed for requests that bring none"),
 )
 
