@@ -1,15 +1,33 @@
-"""Writes the Python stubs of the exporter's `*.proto`; `--check` only says which of them are out of date."""
+"""Writes the Python stubs of every `*.proto`; `--check` only says which of them are out of date."""
 
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from grpc_tools import protoc  # type: ignore[import-untyped]  # has no stubs
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "exporter-daemonset" / "src"
-FOLDER = Path("joulebench_exporter") / "proto"
-PROTOS = ("energy.proto", "podresources.proto")
+
+
+@dataclass(frozen=True)
+class Protos:
+    """The `*.proto` of one folder."""
+
+    source: Path
+    """Where imports begin."""
+    folder: Path
+    """Within the source."""
+    names: Sequence[str]
+
+
+ALL = (
+    Protos(
+        ROOT / "exporter-daemonset" / "src", Path("joulebench_exporter/proto"), ("energy.proto", "podresources.proto")
+    ),
+    Protos(ROOT, Path("tests/cluster/fakegpu"), ("deviceplugin.proto",)),
+)
 
 
 def generate(check: bool) -> list[str]:
@@ -17,10 +35,14 @@ def generate(check: bool) -> list[str]:
 
     With `check` nothing is written.
     """
+    return [path for protos in ALL for path in _generate(protos, check=check)]
+
+
+def _generate(protos: Protos, *, check: bool) -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
-        _compile(Path(scratch))
-        made = {path.name: path.read_bytes() for path in (Path(scratch) / FOLDER).iterdir()}
-    target = SOURCE / FOLDER
+        _compile(protos, Path(scratch))
+        made = {path.name: path.read_bytes() for path in (Path(scratch) / protos.folder).iterdir()}
+    target = protos.source / protos.folder
     changed = sorted(name for name, content in made.items() if _content(target / name) != content)
     if not check:
         for name in changed:
@@ -28,17 +50,17 @@ def generate(check: bool) -> list[str]:
     return [str((target / name).relative_to(ROOT)) for name in changed]
 
 
-def _compile(out: Path) -> None:
+def _compile(protos: Protos, out: Path) -> None:
     # The include root is the source folder, so the stubs import each other by their absolute names.
     arguments = [
         "protoc",
-        f"--proto_path={SOURCE}",
+        f"--proto_path={protos.source}",
         *(f"--plugin={name}={_plugin(name)}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")),
         f"--python_out={out}",
         f"--grpc_python_out={out}",
         f"--mypy_out=quiet:{out}",
         f"--mypy_grpc_out=quiet,only_async:{out}",
-        *(str(SOURCE / FOLDER / name) for name in PROTOS),
+        *(str(protos.source / protos.folder / name) for name in protos.names),
     ]
     code = protoc.main(arguments)
     if code != 0:

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 
+from tests import nvml_stub
 from tests.cluster import machine, record
 from tests.cluster.binaries import binaries, missing
 from tests.cluster.cluster import Cluster
@@ -14,6 +15,7 @@ from tests.cluster.settings import cache_folder
 
 DEFAULT_NAME = "joulebench"
 NOT_POSSIBLE = 3
+_GPUS = range(nvml_stub.MAX_BOARDS + 1)
 
 
 def main() -> int:
@@ -37,6 +39,15 @@ def _parser() -> argparse.ArgumentParser:
     for name, action in ACTIONS.items():
         command = commands.add_parser(name, help=action.__doc__)
         command.set_defaults(action=action)
+        if name == "start":
+            command.add_argument(
+                "--gpus",
+                type=int,
+                choices=_GPUS,
+                default=0,
+                metavar="N",
+                help=f"GPUs that are not there, {_GPUS[-1]} at most",
+            )
         if name in {"run", "logs"}:
             command.add_argument("words", nargs=argparse.REMAINDER)
     return parser
@@ -61,6 +72,8 @@ def _start(options: argparse.Namespace) -> None:
     """start a cluster that stays, and tell how to use it"""
     cluster = Cluster(options.name, stays=True)
     cluster.start()
+    if options.gpus:
+        cluster.add_gpus(count=options.gpus)
     seconds = cluster.figures["start to node Ready (s)"]
     print(f"cluster {options.name!r} is Ready (node Ready after {seconds:.1f} s); it stays until `make cluster-stop`")
     command = f"python -m tests.cluster --name {options.name} run"

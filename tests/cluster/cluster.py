@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests import nvml_stub
 from tests.cluster import cgroups, control_plane, machine, network, node, pki, record
 from tests.cluster.api import Api
 from tests.cluster.binaries import binaries
 from tests.cluster.commands import COMMAND_SECONDS, attempt, run
 from tests.cluster.daemons import Daemons, enter_mounts, memory_mib
-from tests.cluster.errors import ClusterError
-from tests.cluster.helpers import helper_commands
+from tests.cluster.errors import ClusterError, NotPossibleHereError
+from tests.cluster.fakegpu import gpus
+from tests.cluster.fakegpu.gpus import FakeGpu
+from tests.cluster.helpers import GPU_PLUGIN, gpu_plugin_command, helper_commands
 from tests.cluster.images import store
 from tests.cluster.kwok import fake_node, kwok_command
 from tests.cluster.layout import Layout, NodeLayout
@@ -249,14 +252,17 @@ class Cluster:
             raise ClusterError(f"{name} cannot be removed", remedy="only the last added node can")
         self.kubectl("delete", "node", name, "--ignore-not-found")
         for daemon in [one for one in self._record.daemons if one.startswith(f"{name}/")]:
-            cgroups.remove(f"{self.layout.group}/daemons/{daemon.replace('/', '-')}", timeout_seconds=20)
-            del self._record.daemons[daemon]
+            self._remove_daemon(daemon)
         cgroups.remove(layout.group, timeout_seconds=20)
         network.remove(layout.namespace)
         run(["rm", "-rf", layout.folder])
         self._record.nodes.remove(name)
         self._record.namespaces.remove(layout.namespace)
         self._record.save()
+
+    def _remove_daemon(self, name: str) -> None:
+        cgroups.remove(f"{self.layout.group}/daemons/{name.replace('/', '-')}", timeout_seconds=20)
+        del self._record.daemons[name]
 
     def add_fake_nodes(self, count: int, *, gpus: int = 8) -> list[str]:
         """Add nodes that only KWOK plays: their pods are said to run, and do not; for tests of scale."""
@@ -271,6 +277,53 @@ class Cluster:
             api.create("/api/v1/nodes", one)
         api.close()
         return [str(one["metadata"]["name"]) for one in nodes]
+
+    # --- fake GPUs ---------------------------------------------------------------------------------------------------
+
+    def add_gpus(self, *, node: str = "node0", count: int = 8, name: str = "Simulated GPU") -> list[FakeGpu]:
+        """Give a node GPUs that are not there, all the way from the device plugin to NVML; see `fakegpu`.
+
+        `name`: of the product, as NVML says it.
+
+        Raises:
+            NotPossibleHereError: there is no C compiler for the stub of NVML.
+        """
+        if reason := nvml_stub.why_not():
+            raise NotPossibleHereError(reason, remedy="install gcc or clang")
+        if not 1 <= count <= nvml_stub.MAX_BOARDS:
+            raise ClusterError(f"{count} GPUs cannot be shown", remedy=f"ask for 1 to {nvml_stub.MAX_BOARDS}")
+        layout = self._node_layout(node)
+        gpus.make(layout.gpus, node=node, count=count, name=name)
+        daemon = f"{node}/{GPU_PLUGIN}"
+        self._daemons.start(daemon, [*self._enter_node(layout), *gpu_plugin_command()])
+        self._daemons.wait(
+            daemon,
+            lambda: self.gpus_for_pods(node) == count,
+            what=f"the GPUs of {node}",
+            timeout_seconds=START_SECONDS,
+        )
+        return self.gpus(node)
+
+    def gpus(self, node: str = "node0") -> list[FakeGpu]:
+        """The fake GPUs of a node, to look at and to break."""
+        return gpus.read(self._node_layout(node).gpus)
+
+    def gpus_for_pods(self, node: str = "node0") -> int:
+        """How many GPUs of a node can be given to pods, by the node's own account."""
+        api = self.api()
+        try:
+            allocatable = api.get(f"/api/v1/nodes/{node}")["status"]["allocatable"]
+        finally:
+            api.close()
+        return int(allocatable.get(gpus.RESOURCE, 0))
+
+    def remove_gpus(self, node: str = "node0") -> None:
+        """Take a node's fake GPUs away again."""
+        layout = self._node_layout(node)
+        self._remove_daemon(f"{node}/{GPU_PLUGIN}")
+        self._record.save()
+        self.wait(lambda: self.gpus_for_pods(node) == 0, what=f"the end of the GPUs of {node}")
+        run(["rm", "-rf", layout.gpus])
 
     # --- killing and looking -----------------------------------------------------------------------------------------
 
@@ -357,13 +410,14 @@ class Cluster:
         self.kubectl("apply", "--server-side", "--force-conflicts", f"--namespace={namespace}", "-f", "-", text=text)
 
     def load_image(self, archive: Path, *, nodes: Sequence[str] | None = None) -> None:
-        """Put an image archive into the container store of the nodes; all of them if none is named."""
+        """Put an image archive into the container store of the named nodes; else of all, also of those to come."""
         for name in self.nodes if nodes is None else nodes:
             prefix = self._enter_node(self._node_layout(name))
             command = ["ctr", "--namespace=k8s.io", "images", "import", "--local", str(archive)]
             run([*prefix, *command], environment=self.environment, timeout_seconds=120)
-        with (self.layout.folder / "images.txt").open("a") as file:
-            file.write(f"{archive}\n")
+        if nodes is None:
+            with (self.layout.folder / "images.txt").open("a") as file:
+                file.write(f"{archive}\n")
 
     def _loaded(self) -> list[Path]:
         with suppress(FileNotFoundError):

@@ -6,11 +6,13 @@ from collections.abc import Generator, Iterator
 from functools import partial
 
 import pytest
+from tests import nvml_stub
 from tests.cluster import binaries, figures, machine
 from tests.cluster.api import Api
 from tests.cluster.cluster import Cluster
 from tests.cluster.dump import dump
 from tests.cluster.errors import NotPossibleHereError
+from tests.cluster.fakegpu.gpus import FakeGpu
 from tests.cluster.images import store
 from tests.cluster.session import Namespace
 from tests.cluster.settings import CRDS
@@ -79,6 +81,23 @@ def namespace(cluster: Cluster) -> Iterator[Namespace]:
     cluster.kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={name}", "--timeout=20s")
     yield Namespace(cluster, name)
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def gpus_of_node(cluster: Cluster) -> Iterator[list[FakeGpu]]:
+    """The first node has eight GPUs that are not there."""
+    if reason := nvml_stub.why_not():
+        pytest.skip(reason)
+    yield cluster.add_gpus()
+    cluster.remove_gpus()
+
+
+@pytest.fixture
+def gpus(gpus_of_node: list[FakeGpu]) -> Iterator[list[FakeGpu]]:
+    """The GPUs of the first node; they are all well again when the test ends."""
+    yield gpus_of_node
+    for gpu in gpus_of_node:
+        gpu.recover()
 
 
 @pytest.fixture

@@ -30,6 +30,11 @@ class NodeLayout:
         """The volumes of the default StorageClass on this node."""
         return self.var_lib / "volumes"
 
+    @property
+    def gpus(self) -> Path:
+        """The files of the node's fake GPUs, if it has any."""
+        return self.var_lib / "fake-gpus"
+
 
 @dataclass(frozen=True)
 class Layout:

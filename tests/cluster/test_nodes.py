@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+from tests import nvml_stub
 from tests.cluster.cluster import Cluster
 from tests.cluster.figures import FIGURES
 from tests.cluster.kwok import ON_FAKE_NODES
@@ -93,6 +94,21 @@ def test_a_killed_kubelet_of_the_second_node_comes_back(cluster: Cluster, namesp
     cluster.restart("kubelet", on=second)
 
     cluster.wait(lambda: cluster.node_ready(second), what="the node to be back")
+
+
+def test_a_pod_that_wants_a_gpu_goes_where_there_is_one(cluster: Cluster, namespace: Namespace, second: str) -> None:
+    if reason := nvml_stub.why_not():
+        pytest.skip(reason)
+    gpus = cluster.add_gpus(node=second, count=2)
+    try:
+        limits = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
+        command = {"command": ["printenv", "NVIDIA_VISIBLE_DEVICES"]}
+        uuid = namespace.said(pod("one", container_more={**limits, **command}))
+    finally:
+        cluster.remove_gpus(second)
+
+    assert uuid in {gpu.uuid for gpu in gpus}
+    assert namespace.get("pod", "one")["spec"]["nodeName"] == second
 
 
 def test_hundreds_of_fake_gpus_run_a_thousand_pods(cluster: Cluster, namespace: Namespace) -> None:

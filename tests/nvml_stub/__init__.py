@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -53,6 +53,8 @@ class BoardControl(ctypes.LittleEndianStructure):
         ("module_scope", ctypes.c_uint32),
         ("instances", ctypes.c_uint32),
         ("fan_percent", ctypes.c_uint32),
+        ("unhealthy", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
         ("taken_off_uj", ctypes.c_uint64),
         ("calls", ctypes.c_uint64),
         ("energy_calls", ctypes.c_uint64),
@@ -116,19 +118,24 @@ class StubNvml:
         tick_period_ns: int = 100_000_000,
         jitter_ns: int = 0,
         drift_ppm: int = 0,
+        uuids: Sequence[str] = (),
     ) -> None:
-        """Boards that draw `watts` and whose ticks have evenly spread phases; change `control` as you like."""
+        """Boards that draw `watts` and whose ticks have evenly spread phases; change `control` as you like.
+
+        `uuids`: theirs, where they must differ from those of another folder's.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.library = library
         self.control = _new_control(folder / "control")
         self.control.driver_version = b"580.65.06"
         self.boards = [
-            _new_board(folder, index, control=self.control, name=name, watts=watts) for index in range(boards)
+            _new_board(folder, index, uuid=uuid, control=self.control, name=name, watts=watts)
+            for index, uuid in enumerate(uuids or map(_usual_uuid, range(boards)))
         ]
         for index, board in enumerate(self.boards):
             board.control.tick_period_ns = tick_period_ns
-            board.control.phase_ns = index * tick_period_ns // boards
+            board.control.phase_ns = index * tick_period_ns // len(self.boards)
             board.control.jitter_ns = jitter_ns
             board.control.drift_ppb = drift_ppm * 1000
 
@@ -188,18 +195,25 @@ def build(folder: Path) -> Path:
     return library
 
 
+def open_control(folder: Path) -> Control:
+    """How the boards of a folder show themselves, to be read and changed from another process than the maker's."""
+    with (folder / "control").open("r+b") as file:
+        return Control.from_buffer(mmap.mmap(file.fileno(), ctypes.sizeof(Control)))
+
+
 def _new_control(path: Path) -> Control:
-    size = ctypes.sizeof(Control)
-    path.write_bytes(bytes(size))
-    with path.open("r+b") as file:
-        control = Control.from_buffer(mmap.mmap(file.fileno(), size))
+    path.write_bytes(bytes(ctypes.sizeof(Control)))
+    control = open_control(path.parent)
     control.magic = b"JBNVMLST"
     control.boards_bytes = ctypes.sizeof(BoardControl)
     return control
 
 
-def _new_board(folder: Path, index: int, *, control: Control, name: str, watts: float) -> Board:
-    uuid = f"GPU-00000000-0000-4000-8000-{index:012d}"
+def _usual_uuid(index: int) -> str:
+    return f"GPU-00000000-0000-4000-8000-{index:012d}"
+
+
+def _new_board(folder: Path, index: int, *, uuid: str, control: Control, name: str, watts: float) -> Board:
     identity = DeviceIdentity(uuid=uuid, name=name, pci_bus_id=f"00000000:{index + 1:02x}:00.0")
     truth = DeviceFileWriter(
         folder / f"board-{index:02d}.device", identity=identity, resting_power_mw=round(watts * 1000)

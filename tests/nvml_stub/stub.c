@@ -65,6 +65,7 @@ struct board_control {
     uint32_t module_scope;     /* 1: energy is to be had for the module only, as on Grace Hopper */
     uint32_t instances;        /* MIG instances; 0: MIG is off */
     uint32_t fan_percent;
+    uint32_t unhealthy, pad;   /* not for this library: a device plugin says so to the kubelet */
     uint64_t taken_off_uj;     /* by a reset */
     uint64_t calls, energy_calls;
 };

@@ -1,6 +1,7 @@
 """Simulators as real processes."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from joulebench_simulator.cli import DEVICES_VARIABLE
 
 DEADLINE_SECONDS = 20.0
 
@@ -34,9 +37,10 @@ class Simulator:
 
 def _start(folder: Path, options: tuple[str, ...]) -> Simulator:
     ready = folder / "ready.json"
+    own_device = [] if DEVICES_VARIABLE in os.environ else ["--device-file", str(folder / "0.device")]
     command = [
         *(sys.executable, "-m", "joulebench_simulator", "--port", "0", "--ready-file", str(ready), "--exit-with-stdin"),
-        *("--device-file", str(folder / "0.device"), "--log", str(folder / "log.jsonl"), *options),
+        *(*own_device, "--log", str(folder / "log.jsonl"), *options),
     ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + DEADLINE_SECONDS

@@ -3,14 +3,17 @@
 import asyncio
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from joulebench_api.contracts.device_file import DeviceFileReader
+from joulebench_api.contracts.device_file import DeviceFileReader, DeviceFileWriter, DeviceIdentity, DeviceState
 
 DEADLINE_SECONDS = 20.0
 CHAT = "/v1/chat/completions"
@@ -185,6 +188,43 @@ async def test_the_log_holds_every_request_with_its_true_energy(start: Start) ->
     resting_mj = 120_000 * (ended[1] - began[1]) / 1e9
     active_mj = (ended[0] - began[0]) / 1000 - resting_mj
     assert active_mj < true_mj <= active_mj + resting_mj
+
+
+async def test_devices_that_a_container_was_given_stay_what_they_are_and_share_the_work(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identities = [DeviceIdentity(uuid=f"GPU-{at}", name="Another GPU", memory_bytes=at + 1) for at in range(3)]
+    paths = [tmp_path / f"{one.uuid}.device" for one in identities]
+    for path, identity in zip(paths, identities, strict=True):
+        writer = DeviceFileWriter(path, identity=identity, resting_power_mw=0)
+        now_ns, _ = writer.newest
+        used = DeviceState(time_ns=now_ns, energy_mj=5, power_mw=0, resting_power_mw=0)
+        writer.write(used, points=[(now_ns, 5_000)])
+        writer.close()
+    inodes = [path.stat().st_ino for path in paths]
+    monkeypatch.setenv("JOULEBENCH_SIMULATOR_DEVICES", ":".join(map(str, paths)))
+
+    simulator = start("--resting-watts", "0", "--speed", "20")
+    await answer(simulator, body("a question"))
+
+    readers = [DeviceFileReader(path) for path in paths]
+    assert [reader.identity for reader in readers] == identities
+    assert [path.stat().st_ino for path in paths] == inodes, "a mounted file cannot be replaced"
+    (line,) = simulator.log
+    now_ns = time.monotonic_ns() + 10**9
+    used_uj = [reader.energy_uj_at(now_ns) - 5_000 for reader in readers]
+    assert sum(used_uj) == round(line["energy_mj"] * 1000)
+    # Each step is split as evenly as whole microjoules can be.
+    assert max(used_uj) - min(used_uj) < sum(used_uj) / 100
+
+
+def test_a_given_device_must_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "no.device").write_text("no device")
+    monkeypatch.setenv("JOULEBENCH_SIMULATOR_DEVICES", str(tmp_path / "no.device"))
+    command = [sys.executable, "-m", "joulebench_simulator", "--port", "0"]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
+    assert refused.returncode == 2
+    assert f"{tmp_path}/no.device is not a device file" in refused.stderr
 
 
 async def test_a_client_that_goes_away_frees_its_place(start: Start) -> None:

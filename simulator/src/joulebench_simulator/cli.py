@@ -12,6 +12,7 @@ from joulebench_simulator.errors import SimulatorError
 from joulebench_simulator.faults import DESCRIPTIONS, WHEN
 
 KEY_VARIABLE: Final = "JOULEBENCH_SIMULATOR_API_KEY"
+DEVICES_VARIABLE: Final = "JOULEBENCH_SIMULATOR_DEVICES"
 
 _DESCRIPTION = """\
 An OpenAI-compatible server that needs no GPU and no model, and knows what each request truly costs.
@@ -34,6 +35,8 @@ faults (--fault KIND,detail=value,...; a request may ask for its own with the he
 
 environment:
   {KEY_VARIABLE}  the key that clients must send, if any
+  {DEVICES_VARIABLE}  device files that a container was given, separated by colons: devices that others made and
+                                show, such as a device plugin of Kubernetes; used where there is no --device-file
 
 examples:
   joulebench-simulator --port 8000
@@ -54,11 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         if parsed.check:
             return check(parsed)
-        return serve(parsed, api_key=os.environ.get(KEY_VARIABLE) or None)
+        api_key = os.environ.get(KEY_VARIABLE) or None
+        return serve(parsed, api_key=api_key, given=_paths(os.environ.get(DEVICES_VARIABLE, "")))
     except SimulatorError as error:
         remedy = f"\n{error.remedy}" if error.remedy else ""
         sys.stderr.write(f"joulebench-simulator: {error.message}{remedy}\n")
         return error.exit_code
+
+
+def _paths(text: str) -> Sequence[Path]:
+    return [Path(part) for part in text.split(":") if part]
 
 
 def parser() -> argparse.ArgumentParser:

@@ -39,6 +39,11 @@ class Devices:
     def __init__(self, writers: Sequence[DeviceFileWriter], *, resting_mw: int) -> None:
         self._devices = [_Device(writer, resting_mw) for writer in writers]
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._devices)
+
     def step(self, *, start_ns: int, end_ns: int, active_uj: int, load: Load) -> None:
         """Book a step that takes from `start_ns` to `end_ns` and costs `active_uj` on top of resting."""
         for index, device in enumerate(self._devices):

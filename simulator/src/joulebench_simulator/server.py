@@ -6,12 +6,12 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from joulebench_api.contracts.device_file import DeviceFileWriter
+from joulebench_api.contracts.device_file import DeviceFileError, DeviceFileReader, DeviceFileWriter, DeviceIdentity
 from joulebench_simulator.answers import Answerer, Drawn, Echo, FirstOf, Scripted, read_answers
 from joulebench_simulator.app import App
 from joulebench_simulator.costs import Costs, Power, Speeds
@@ -29,12 +29,15 @@ from joulebench_simulator.scheduler import BLOCK_TOKENS, Limits, Scheduler
 _GIB: Final = 1024**3
 
 
-def serve(options: argparse.Namespace, *, api_key: str | None) -> int:
-    """Serve until SIGTERM, SIGINT or, if asked for, the end of stdin. Raises SimulatorError."""
+def serve(options: argparse.Namespace, *, api_key: str | None, given: Sequence[Path] = ()) -> int:
+    """Serve until SIGTERM, SIGINT or, if asked for, the end of stdin. Raises SimulatorError.
+
+    `given`: files of devices that others made, used where the options name none.
+    """
     if options.exit_with_stdin:
         die_with_parent()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(options, api_key=api_key))
+        runner.run(_serve(options, api_key=api_key, given=given))
     return 0
 
 
@@ -53,9 +56,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(options: argparse.Namespace, *, api_key: str | None) -> None:
+async def _serve(options: argparse.Namespace, *, api_key: str | None, given: Sequence[Path]) -> None:
     log = RequestLog(options.log)
-    devices = _devices(options)
+    devices = _devices(options, given)
     engine = _engine(options, devices=devices, log=log)
     app = _app(options, engine=engine, api_key=api_key)
     connections: set[Connection] = set()
@@ -99,25 +102,45 @@ def _stop_event(loop: asyncio.AbstractEventLoop, *, with_stdin: bool) -> asyncio
     return stop
 
 
-def _devices(options: argparse.Namespace) -> Devices:
+def _devices(options: argparse.Namespace, given: Sequence[Path]) -> Devices:
     resting_mw = round(options.resting_watts * 1000)
-    writers = []
-    for number, path in enumerate(options.device_file):
-        known = identity(
+    known = _own_devices(options) if options.device_file else {path: _identity_in(path) for path in given}
+    writers = [_writer(path, identity=one, resting_mw=resting_mw) for path, one in known.items()]
+    return Devices(writers, resting_mw=resting_mw)
+
+
+def _own_devices(options: argparse.Namespace) -> dict[Path, DeviceIdentity]:
+    return {
+        path: identity(
             path,
             number=number,
             name=options.device_name,
             memory_bytes=options.device_memory_gib * _GIB,
             device_id=options.device_id,
         )
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            writers.append(DeviceFileWriter(path, identity=known, resting_power_mw=resting_mw))
-        except OSError as error:
-            raise BadOptionError(
-                f"--device-file {path}: {error.strerror}", remedy="name a file that can be written"
-            ) from error
-    return Devices(writers, resting_mw=resting_mw)
+        for number, path in enumerate(options.device_file)
+    }
+
+
+def _identity_in(path: Path) -> DeviceIdentity:
+    """Whose file a given one is: it stays that device's, and its energy goes on."""
+    try:
+        reader = DeviceFileReader(path)
+    except DeviceFileError as error:
+        raise BadOptionError(error.message, remedy="name files that whoever made the devices has made") from error
+    known = reader.identity
+    reader.close()
+    return known
+
+
+def _writer(path: Path, *, identity: DeviceIdentity, resting_mw: int) -> DeviceFileWriter:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return DeviceFileWriter(path, identity=identity, resting_power_mw=resting_mw)
+    except OSError as error:
+        raise BadOptionError(
+            f"device file {path}: {error.strerror}", remedy="name a file that can be written"
+        ) from error
 
 
 def _engine(options: argparse.Namespace, *, devices: Devices, log: RequestLog) -> Engine:
@@ -140,7 +163,7 @@ def _engine(options: argparse.Namespace, *, devices: Devices, log: RequestLog) -
     )
     return Engine(
         scheduler=Scheduler(limits),
-        costs=Costs(speeds, power, devices=max(1, len(options.device_file))),
+        costs=Costs(speeds, power, devices=max(1, devices.count)),
         devices=devices,
         log=log,
         prefixes=PrefixCache(blocks=options.kv_cache_tokens // BLOCK_TOKENS if options.prefix_cache else 0),

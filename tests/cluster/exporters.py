@@ -1,0 +1,165 @@
+"""The energy exporter as a DaemonSet, and tests as its clients."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.errors import ClusterError
+from tests.cluster.fakegpu import gpus
+from tests.cluster.images.products import product
+from tests.cluster.manifests import manifest
+from tests.cluster.relay import relayed
+
+from joulebench_api.contracts.ports import EXPORTER_GRPC_PORT, EXPORTER_HTTP_PORT
+from joulebench_exporter.client import ExporterClient, ExporterUnavailableError, Owners, TickBatch, TickFlag
+
+NAMESPACE: Final = "joulebench-system"
+CALLERS_NAMESPACE: Final = "benchmarks"
+"""Whose service accounts may read."""
+AUDIENCE: Final = "joulebench-exporter"
+
+_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """The exporter of the first node."""
+
+    cluster: Cluster
+
+    @classmethod
+    def deploy(cls, cluster: Cluster) -> "Exporter":
+        """Roll it out, and wait until it is ready."""
+        image = product("exporter")
+        cluster.load_image(image.archive, nodes=["node0"])
+        variables = gpus.variables()
+        text = manifest(
+            "exporter",
+            EXPORTER_NAMESPACE=NAMESPACE,
+            CALLERS_NAMESPACE=CALLERS_NAMESPACE,
+            EXPORTER_IMAGE=image.name,
+            GRPC_PORT=str(EXPORTER_GRPC_PORT),
+            HTTP_PORT=str(EXPORTER_HTTP_PORT),
+            GPU_FOLDER=str(gpus.FOLDER),
+            GPU_LIBRARY=variables["LD_LIBRARY_PATH"],
+            GPU_BOARDS=variables["JOULEBENCH_NVML_STUB"],
+        )
+        cluster.kubectl("apply", "--server-side", "-f", "-", text=text)
+        rollout = ("rollout", "status", "daemonset/joulebench-exporter", f"--namespace={NAMESPACE}", "--timeout=60s")
+        cluster.kubectl(*rollout, timeout_seconds=70)
+        return cls(cluster)
+
+    def remove(self) -> None:
+        """Take it away again, and its callers with it."""
+        self.cluster.kubectl("delete", "namespace", NAMESPACE, CALLERS_NAMESPACE, "--ignore-not-found")
+        self.cluster.kubectl("delete", "clusterrole,clusterrolebinding", "joulebench-exporter")
+
+    @property
+    def pod(self) -> dict[str, Any]:
+        """Its pod."""
+        found = json.loads(self.cluster.kubectl("get", "pods", f"--namespace={NAMESPACE}", "--output=json"))["items"]
+        (pod,) = (one for one in found if "deletionTimestamp" not in one["metadata"])
+        return dict(pod)
+
+    def in_container(self, *command: str) -> str:
+        """What a command says that is run beside it."""
+        return self.cluster.kubectl(
+            "exec", f"--namespace={NAMESPACE}", self.pod["metadata"]["name"], "--", *command
+        ).strip()
+
+    def logs(self) -> str:
+        """What it has written, also before it was started again."""
+        name = (f"--namespace={NAMESPACE}", self.pod["metadata"]["name"])
+        try:
+            before = self.cluster.kubectl("logs", *name, "--previous")
+        except ClusterError:
+            before = ""  # it was not started again
+        return before + self.cluster.kubectl("logs", *name)
+
+    @asynccontextmanager
+    async def client(self, token: Path | None) -> AsyncIterator[ExporterClient]:
+        """A client of it, as in a pod; it presents the token in the file."""
+        address = self.pod["status"]["podIP"]
+        async with (
+            relayed(self.cluster.namespace_path, address, EXPORTER_GRPC_PORT) as target,
+            ExporterClient(target, token_file=token) as client,
+        ):
+            yield client
+
+    def page(self, path: str) -> str:
+        """What it says to a scraper, in the cluster's network."""
+        url = f"http://{self.pod['status']['podIP']}:{EXPORTER_HTTP_PORT}{path}"
+        fetch = f"import urllib.request as u; print(u.urlopen({url!r}, timeout=5).read().decode())"
+        return self.cluster.run(["python3", "-c", fetch])
+
+
+@dataclass
+class Watched:
+    """What a stream has told so far."""
+
+    owners: dict[str, Owners] = field(default_factory=dict)
+    """Of each device, by the newest batch."""
+    last: dict[str, TickBatch] = field(default_factory=dict)
+    """The newest batch of each device."""
+    flags: dict[str, TickFlag] = field(default_factory=dict)
+    """Of all ticks of each device together."""
+    instances: list[str] = field(default_factory=list)
+    """The exporters that told, each start being one."""
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def pods(self) -> Mapping[str, str]:
+        """The pod that has each device; devices that nobody has are left out."""
+        return {uuid: one.pod for uuid, owners in self.owners.items() for one in owners.containers}
+
+    def energy_mj(self, uuid: str) -> int:
+        """What a device has used since the exporter's start, by the newest tick."""
+        return self.last[uuid].energy_mj[-1]
+
+    async def until(self, told: Callable[[], bool], *, what: str) -> None:
+        """Wait until the stream has told something."""
+        try:
+            async with asyncio.timeout(_SECONDS):
+                while not told():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"{what}: not within {_SECONDS:g} s; owners: {dict(self.pods())}") from None
+
+    async def follow(self, client: ExporterClient) -> None:
+        """Take in a stream until cancelled, and the next one where it breaks off."""
+        while True:
+            try:
+                async for batch in client.watch():
+                    self._take(batch)
+            except ExporterUnavailableError:
+                # It was killed; whoever comes next listens soon.
+                await asyncio.sleep(0.1)
+
+    def _take(self, batch: TickBatch) -> None:
+        if batch.exporter not in self.instances:
+            self.instances.append(batch.exporter)
+            self.flags.clear()
+        self.owners[batch.device] = batch.owners
+        for flag in batch.flags:
+            self.flags[batch.device] = self.flags.get(batch.device, TickFlag.NONE) | TickFlag(flag)
+        if batch.time_ns:
+            self.last[batch.device] = batch
+        self._news.set()
+
+
+@asynccontextmanager
+async def watching(client: ExporterClient) -> AsyncIterator[Watched]:
+    """The stream of an exporter, taken in for as long as the block runs."""
+    watched = Watched()
+    task = asyncio.create_task(watched.follow(client))
+    try:
+        yield watched
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
