@@ -16,6 +16,7 @@ from joulebench_runner.journal.reader import read
 from joulebench_runner.journal.schema import Kind
 from joulebench_runner.journal.writer import Journal
 from joulebench_runner.meter import status
+from joulebench_runner.meter.attendance import Attendance
 from joulebench_runner.meter.client import AiohttpClient
 from joulebench_runner.meter.control import Control
 from joulebench_runner.meter.energy import Energy
@@ -66,6 +67,10 @@ class Meter:
             )
             for upstream in settings.upstreams
         }
+        self.driver_missing = False
+        """Whether the run ends because its driver died, or never came."""
+        self._attendance = Attendance()
+        self._stopping: asyncio.Task[None] | None = None
         self._ending: asyncio.Future[Finalise] = asyncio.get_running_loop().create_future()
         self._ready: dict[str, asyncio.Task[None]] = {}
         self._background: list[asyncio.Task[None]] = []
@@ -108,6 +113,11 @@ class Meter:
             raise self.journal.error
         return self._ending.result()
 
+    def interrupt(self, reason: str) -> None:
+        """End early. A driver that decides when the run is over is asked to end, and ends first."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._interrupt(reason), name="interrupt")
+
     async def stop_measuring(self) -> None:
         """Take no more calls, wait for the last ticks, stop following, close the journal. `/status` goes on."""
         await self._proxy_stack.aclose()
@@ -116,6 +126,7 @@ class Meter:
         if end_ns is not None and not await self.energy.wait_past(end_ns, timeout_seconds=LAST_TICKS_SECONDS):
             self._note("energy", "last ticks", "no tick came past the end of the measured window in time")
         await _cancelled([*self._background, *self._ready.values()])
+        self._attendance.dismiss("the run is over")
         self._enter(Stage.EXPORT)
         await self._client.close()
         await self.journal.close()
@@ -129,6 +140,8 @@ class Meter:
     async def close(self) -> None:
         """Stop everything that is left; safe to call at any point."""
         await _cancelled(self._copying)
+        if self._stopping is not None:
+            await _cancelled([self._stopping])
         if self.copier is not None:
             self.copier.close()
         await _cancelled([*self._background, *self._ready.values()])
@@ -159,6 +172,26 @@ class Meter:
         if event.stage is Stage.RUN and event.event == "start":
             self.energy.mark_run()
 
+    async def attend(self) -> str:
+        """See control.Run."""
+        return await self._attendance.attend()
+
+    async def _interrupt(self, reason: str) -> None:
+        if self.settings.finalise_on == "driver-done":
+            self._attendance.dismiss(reason)
+            await self._attendance.left(within_seconds=self.settings.driver_stop_seconds)
+        self.finalise(Finalise(outcome="interrupted", message=reason))
+
+    async def _miss_driver(self) -> None:
+        """End the run if there is no driver: what was answered is kept, and another pod can go on."""
+        settings = self.settings
+        words = await self._attendance.missed(
+            first_seconds=settings.driver_start_seconds, again_seconds=settings.driver_gone_seconds
+        )
+        if not self._ending.done():
+            self.driver_missing = True
+            self.finalise(Finalise(outcome="interrupted", message=words, remedy="See the log of the driver."))
+
     async def _all_ready(self) -> None:
         for task in self._ready.values():
             await asyncio.shield(task)
@@ -182,6 +215,8 @@ class Meter:
     def _follow(self) -> None:
         self._background = [asyncio.create_task(self.energy.run(), name="energy")]
         self._background.append(asyncio.create_task(SleepWatch(self.journal).run(), name="sleep"))
+        if self.settings.finalise_on == "driver-done":
+            self._background.append(asyncio.create_task(self._miss_driver(), name="miss the driver"))
         self._background += [asyncio.create_task(scraper.run(), name="scrape") for scraper in self._scrapers()]
         if self.copier is not None:
             self._copying = [asyncio.create_task(self.copier.run(), name="copier")]

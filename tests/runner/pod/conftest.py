@@ -1,0 +1,328 @@
+"""A runner pod without a cluster: meter and driver as real processes, simulators and exporters as the nodes around it."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grpc import aio
+
+from joulebench_api.contracts.energy import Domain
+from joulebench_api.contracts.summary import Summary
+from joulebench_api.contracts.termination import TerminationMessage
+from joulebench_exporter.proto import podresources_pb2 as pb
+from joulebench_exporter.proto.podresources_pb2_grpc import (
+    PodResourcesListerServicer,
+    add_PodResourcesListerServicer_to_server,
+)
+from joulebench_runner.config import DriverSettings, EnergySettings, MeterSettings, TaskSettings, Upstream
+from joulebench_runner.journal.reader import JournalContents, read
+
+DEADLINE_SECONDS = 60.0
+
+
+@dataclass
+class Process:
+    """One real process and its log."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    log: Path
+
+    async def exit_code(self) -> int:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await self.process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def end(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+    def words(self) -> str:
+        return f"{self.name}:\n{self.log.read_text()}"
+
+
+@dataclass
+class Ground:
+    """The machine: starts processes and leaves none."""
+
+    folder: Path
+    stack: AsyncExitStack
+    started: int = 0
+
+    async def start(self, name: str, *words: object, env: Mapping[str, str] | None = None) -> Process:
+        self.started += 1
+        path = self.folder / f"{self.started}-{name}.log"
+        with path.open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", *map(str, words), stdout=log, stderr=log, env={**os.environ, **(env or {})}
+            )
+        made = Process(name, process, path)
+        self.stack.push_async_callback(made.end)
+        return made
+
+    async def simulator(self, *, host: str, port: int, **flags: object) -> Process:
+        """A model server at an address, up when this returns."""
+        ready = self.folder / f"simulator-{host}-{self.started}.json"
+        words = [word for name, value in flags.items() for word in _flag(name, value)]
+        made = await self.start(
+            "simulator", "joulebench_simulator", "--host", host, "--port", port, "--ready-file", ready, *words
+        )
+        await self.file(ready, by=made)
+        return made
+
+    async def exporter(self, listen: str, *, devices: list[Path], **flags: object) -> Process:
+        """An exporter of simulated devices, up when this returns."""
+        ready = self.folder / f"exporter-{self.started}.json"
+        files = [word for path in devices for word in ("--device-file", path)]
+        words = [word for name, value in flags.items() for word in _flag(name, value)]
+        made = await self.start(
+            "exporter", "joulebench_exporter", "--listen", listen, "--sensor", "simulated", "--ready-file", ready,
+            "--period", "5ms", "--tick", "20ms", "--batch", "50ms", *files, *words,
+        )  # fmt: skip
+        await self.file(ready, by=made)
+        return made
+
+    async def file(self, path: Path, *, by: Process) -> None:
+        """Wait until a process has written a file."""
+        await self.until(path.exists, by=by)
+
+    async def until(self, condition: Callable[[], bool], *, by: Process) -> None:
+        """Poll until something holds; fails when the process ends before."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not condition():
+                assert by.process.returncode is None, f"ended with {by.process.returncode}: {by.words()}"
+                await asyncio.sleep(0.02)
+
+
+def _flag(name: str, value: object) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    return [flag] if value is True else [word for one in _several(value) for word in (flag, str(one))]
+
+
+def _several(value: object) -> list[object]:
+    return list(value) if isinstance(value, list) else [value]
+
+
+@dataclass
+class Pod:
+    """A runner pod: one folder of settings and sockets, one of results."""
+
+    ground: Ground
+    folder: Path
+    results: Path
+    run_id: str = "run-1"
+    meter: Process | None = None
+    driver: Process | None = None
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def termination(self) -> TerminationMessage:
+        data = (self.folder / "termination-log").read_bytes()
+        assert len(data) < 4096
+        return TerminationMessage.model_validate_json(data)
+
+    @property
+    def summary(self) -> Summary:
+        return Summary.model_validate_json((self.results / "summary.json").read_bytes())
+
+    def journal(self) -> JournalContents:
+        return read(self.results / "journal")
+
+    def meter_settings(self, upstreams: list[Upstream], **more: Any) -> MeterSettings:
+        fields: dict[str, Any] = {
+            "run_id": self.run_id,
+            "run_name": "a-run",
+            "run_dir": self.results,
+            "control_socket": self.folder / "control.sock",
+            "ready_file": self.folder / "ready.json",
+            "outcome_file": self.folder / "meter-outcome.json",
+            "termination_file": self.folder / "termination-log",
+            "upstreams": upstreams,
+            "energy": EnergySettings(policy="Disabled"),
+            "bring_back": True,
+            "scrape_interval_seconds": 0.2,
+        }
+        return MeterSettings(**(fields | more))
+
+    def driver_settings(self, questions: int, **more: Any) -> DriverSettings:
+        fields: dict[str, Any] = {
+            "run_id": self.run_id,
+            "run_dir": self.results,
+            "control_socket": self.folder / "control.sock",
+            "ready_file": self.folder / "ready.json",
+            "meter_outcome_file": self.folder / "meter-outcome.json",
+            "task": TaskSettings(name="everyday", limit=questions, params={"level": 1}),
+            "warmup_queries": 0,
+            "baseline_seconds": 0.0,
+            "concurrency": 4,
+        }
+        return DriverSettings(**(fields | more))
+
+    async def start_meter(self, settings: MeterSettings) -> Process:
+        settings.write(self.folder / "meter.json")
+        words = ("joulebench_runner.meter", "--settings", self.folder / "meter.json")
+        self.meter = await self.ground.start("meter", *words, env=self.env)
+        return self.meter
+
+    async def start_driver(self, settings: DriverSettings) -> Process:
+        settings.write(self.folder / "driver.json")
+        words = ("joulebench_runner.driver", "--settings", self.folder / "driver.json")
+        self.driver = await self.ground.start("driver", *words, env=self.env)
+        return self.driver
+
+    async def start(self, meter: MeterSettings, driver: DriverSettings) -> None:
+        await self.start_meter(meter)
+        await self.start_driver(driver)
+
+    async def exit_codes(self) -> tuple[int, int]:
+        """Of driver and meter."""
+        assert self.driver is not None
+        assert self.meter is not None
+        return await self.driver.exit_code(), await self.meter.exit_code()
+
+    def words(self) -> str:
+        return "\n".join(one.words() for one in (self.driver, self.meter) if one is not None)
+
+
+@pytest.fixture
+async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
+    async with AsyncExitStack() as stack:
+        yield Ground(tmp_path, stack)
+
+
+@pytest.fixture
+def sockets() -> Iterator[Path]:
+    """A folder whose path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="jb-pod-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def new_pod(ground: Ground, sockets: Path, tmp_path: Path) -> Callable[..., Pod]:
+    """Make a pod; `results` names its results folder, which pods may share."""
+    made = 0
+
+    def make(*, results: str = "results", **more: Any) -> Pod:
+        nonlocal made
+        made += 1
+        folder = sockets / str(made)
+        folder.mkdir()
+        return Pod(ground, folder, tmp_path / results, **more)
+
+    return make
+
+
+@pytest.fixture
+def port() -> int:
+    """Free on all loopback addresses, very likely."""
+    with socket.create_server(("0.0.0.0", 0)) as probe:
+        found: int = probe.getsockname()[1]
+    return found
+
+
+@pytest.fixture
+def upstream(port: int) -> Callable[..., Upstream]:
+    """The model under test, at addresses or (without any) where the topology says."""
+
+    def make(*hosts: str, **more: Any) -> Upstream:
+        urls = [f"http://{host}:{port}/v1" for host in hosts]
+        known: dict[str, Any] = {"alias": "model", "role": "model", "model": "simulator", "base_urls": urls}
+        return Upstream(**(known | {"metrics_path": "/metrics"} | more))
+
+    return make
+
+
+@dataclass
+class ConfigMap:
+    """A mounted ConfigMap: a file behind a link that is swapped, as the kubelet does."""
+
+    folder: Path
+    version: int = 0
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "topology.json"
+
+    def write(self, content: Mapping[str, Any]) -> None:
+        self.version += 1
+        data = self.folder / f"..{self.version}"
+        data.mkdir(parents=True)
+        (data / "topology.json").write_text(json.dumps({"generation": self.version, **content}))
+        link = self.folder / "..data_tmp"
+        link.symlink_to(data.name)
+        link.rename(self.folder / "..data")
+        if not self.path.is_symlink():
+            self.path.symlink_to("..data/topology.json")
+
+
+@pytest.fixture
+def config_map(tmp_path: Path) -> ConfigMap:
+    (tmp_path / "topology").mkdir()
+    return ConfigMap(tmp_path / "topology")
+
+
+class Kubelet(PodResourcesListerServicer):
+    """Says which pod has which devices: whatever `owners` holds."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.owners: dict[tuple[str, str], list[str]] = {}
+        """Device UUIDs by (namespace, pod)."""
+
+    async def List(  # noqa: N802 - named by the protocol
+        self,
+        request: pb.ListPodResourcesRequest,
+        context: aio.ServicerContext[pb.ListPodResourcesRequest, Awaitable[pb.ListPodResourcesResponse]],
+    ) -> pb.ListPodResourcesResponse:
+        pods = [
+            pb.PodResources(
+                name=pod,
+                namespace=namespace,
+                containers=[
+                    pb.ContainerResources(
+                        name="server",
+                        devices=[pb.ContainerDevices(resource_name="nvidia.com/gpu", device_ids=devices)],
+                    )
+                ],
+            )
+            for (namespace, pod), devices in self.owners.items()
+        ]
+        return pb.ListPodResourcesResponse(pod_resources=pods)
+
+
+@pytest.fixture
+async def kubelet(ground: Ground, sockets: Path) -> AsyncIterator[Callable[[], Awaitable[Kubelet]]]:
+    """Start a kubelet's socket."""
+    servers: list[aio.Server] = []
+
+    async def make() -> Kubelet:
+        path = sockets / f"kubelet-{len(servers)}.sock"
+        server, made = aio.server(), Kubelet(str(path))
+        servers.append(server)
+        add_PodResourcesListerServicer_to_server(made, server)
+        server.add_insecure_port(f"unix:{path}")
+        await server.start()
+        return made
+
+    yield make
+    for server in servers:
+        await server.stop(0)
+
+
+@pytest.fixture
+def gpu() -> EnergySettings:
+    """What a pod measures: accelerators, wherever they are."""
+    return EnergySettings(domains=[Domain.GPU], policy="Required")
