@@ -78,9 +78,7 @@ async def test_a_meter_that_never_starts_is_infrastructure(driver: Any) -> None:
 async def test_a_meter_that_failed_before_it_was_ready_is_not_waited_for(driver: Any) -> None:
     words = DriverDone(outcome="failed", message="no such key", remedy="name one")
     (driver.folder / "meter-outcome.json").write_text(words.model_dump_json())
-    settings = driver.settings(
-        TaskSettings(name="everyday"), meter_outcome_file=driver.folder / "meter-outcome.json"
-    )
+    settings = driver.settings(TaskSettings(name="everyday"), meter_outcome_file=driver.folder / "meter-outcome.json")
     async with asyncio.timeout(20):
         assert await app.drive(settings) == ExitCode.INFRASTRUCTURE
     assert outcome(settings).message == "no such key"

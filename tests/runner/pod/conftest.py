@@ -1,4 +1,4 @@
-"""A runner pod without a cluster: meter and driver as real processes, simulators and exporters as the nodes around it."""
+"""A runner pod without a cluster: meter and driver as real processes; simulators and exporters are the nodes."""
 
 import asyncio
 import json
