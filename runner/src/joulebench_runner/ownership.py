@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
+from urllib.parse import urlsplit
 
 from joulebench_api.contracts.energy import Domain
 from joulebench_api.contracts.topology import Server, Topology
@@ -47,6 +48,10 @@ class OwnPods:
             if any(namespace == pod[0] and is_pod_of(name, pod[1]) for namespace, name in found)
         }
         return frozenset(by_list | by_name)
+
+    def pod_at(self, url: str) -> Pod | None:
+        """The pod behind the address of a replica, if it was listed with that address."""
+        return self.by_address.get(urlsplit(url).hostname or "")
 
     def own(self, pods: Iterable[Pod]) -> frozenset[Pod]:
         """Those that are ours."""
