@@ -48,6 +48,8 @@ class TopologyWatch:
                 self._content = content
                 self._take(Topology.model_validate_json(content))
         except (OSError, ValidationError) as error:
+            if isinstance(error, OSError):
+                self._content = b""
             self._fail(f"topology_file: {self._path} cannot be read: {_in_words(error)}")
 
     def _take(self, topology: Topology) -> None:
