@@ -28,6 +28,7 @@ from joulebench_runner.config import DriverSettings, EnergySettings, MeterSettin
 from joulebench_runner.journal.reader import JournalContents, read
 
 DEADLINE_SECONDS = 60.0
+METER_WITH_NAMES = (Path(__file__).with_name("meter_with_names.py"),)
 
 
 @dataclass
@@ -67,7 +68,7 @@ class Ground:
         path = self.folder / f"{self.started}-{name}.log"
         with path.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", *map(str, words), stdout=log, stderr=log, env={**os.environ, **(env or {})}
+                sys.executable, *map(str, words), stdout=log, stderr=log, env={**os.environ, **(env or {})}
             )
         made = Process(name, process, path)
         self.stack.push_async_callback(made.end)
@@ -78,7 +79,7 @@ class Ground:
         ready = self.folder / f"simulator-{host}-{self.started}.json"
         words = [word for name, value in flags.items() for word in _flag(name, value)]
         made = await self.start(
-            "simulator", "joulebench_simulator", "--host", host, "--port", port, "--ready-file", ready, *words
+            "simulator", "-m", "joulebench_simulator", "--host", host, "--port", port, "--ready-file", ready, *words
         )
         await self.file(ready, by=made)
         return made
@@ -89,7 +90,7 @@ class Ground:
         files = [word for path in devices for word in ("--device-file", path)]
         words = [word for name, value in flags.items() for word in _flag(name, value)]
         made = await self.start(
-            "exporter", "joulebench_exporter", "--listen", listen, "--sensor", "simulated", "--ready-file", ready,
+            "exporter", "-m", "joulebench_exporter", "--listen", listen, "--sensor", "simulated", "--ready-file", ready,
             "--period", "5ms", "--tick", "20ms", "--batch", "50ms", *files, *words,
         )  # fmt: skip
         await self.file(ready, by=made)
@@ -171,15 +172,23 @@ class Pod:
         }
         return DriverSettings(**(fields | more))
 
+    def names(self, **addresses: list[str]) -> None:
+        """What the meter's name server says from now on."""
+        draft = self.folder / "names.new"
+        draft.write_text(json.dumps(addresses))
+        draft.replace(self.folder / "names.json")
+        self.env["NAMES_FILE"] = str(self.folder / "names.json")
+
     async def start_meter(self, settings: MeterSettings) -> Process:
         settings.write(self.folder / "meter.json")
-        words = ("joulebench_runner.meter", "--settings", self.folder / "meter.json")
+        program = METER_WITH_NAMES if "NAMES_FILE" in self.env else ("-m", "joulebench_runner.meter")
+        words = (*program, "--settings", self.folder / "meter.json")
         self.meter = await self.ground.start("meter", *words, env=self.env)
         return self.meter
 
     async def start_driver(self, settings: DriverSettings) -> Process:
         settings.write(self.folder / "driver.json")
-        words = ("joulebench_runner.driver", "--settings", self.folder / "driver.json")
+        words = ("-m", "joulebench_runner.driver", "--settings", self.folder / "driver.json")
         self.driver = await self.ground.start("driver", *words, env=self.env)
         return self.driver
 
@@ -320,6 +329,29 @@ async def kubelet(ground: Ground, sockets: Path) -> AsyncIterator[Callable[[], A
     yield make
     for server in servers:
         await server.stop(0)
+
+
+@dataclass
+class Place:
+    """Everything around a pod."""
+
+    ground: Ground
+    new_pod: Callable[..., Pod]
+    upstream: Callable[..., Upstream]
+    port: int
+    config_map: ConfigMap
+    kubelet: Callable[[], Awaitable[Kubelet]]
+    sockets: Path
+    gpu: EnergySettings
+
+    def device(self, name: str) -> Path:
+        """Where a simulator of this name shows its device."""
+        return self.sockets / f"{name}.device"
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> Place:
+    return Place(**{name: request.getfixturevalue(name) for name in Place.__dataclass_fields__})
 
 
 @pytest.fixture

@@ -74,7 +74,11 @@ class Meter:
         self._client = AiohttpClient()
         self._replicas = {upstream.alias: _replicas(upstream, settings) for upstream in settings.upstreams}
         self._discoveries = {
-            upstream.alias: Discovery(self._replicas[upstream.alias], routing=upstream.routing)
+            upstream.alias: Discovery(
+                self._replicas[upstream.alias],
+                routing=upstream.routing,
+                on_gone=partial(self._note_finding, upstream.alias),
+            )
             for upstream in settings.upstreams
             if not upstream.base_urls
         }

@@ -35,12 +35,15 @@ class Discovery:
         routing: Routing = "LeastInFlight",
         resolve: Resolve = addresses,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_gone: Callable[[str], None] = lambda _words: None,
     ) -> None:
+        """`on_gone` is told when a server that had pods has none any more."""
         self.problem: str | None = "the topology has not named the server yet"
         self._replicas = replicas
         self._routing = routing
         self._resolve = resolve
         self._sleep = sleep
+        self._on_gone = on_gone
         self._server: Server | None = None
 
     def on_server(self, server: Server | None) -> None:
@@ -69,10 +72,15 @@ class Discovery:
         except OSError as error:
             self.problem = f"{server.headless_service} has no addresses: {error.strerror or error}"
             if error.errno in _GONE:
-                self._replicas.update([])
+                self._lose_all(server)
             return
         self.problem = None
         self._replicas.update([pod_url(server, address) for address in found])
+
+    def _lose_all(self, server: Server) -> None:
+        if self._replicas.urls:
+            self._on_gone(f"{server.headless_service} has no pod any more; calls wait for a new one")
+        self._replicas.update([])
 
 
 def pod_url(server: Server, address: str) -> str:
