@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from grpc import aio
 
 from joulebench_api.contracts.energy import Domain
+from joulebench_api.contracts.meter import Begin, DriverDone, Finish, Plan, ResolvedTask, Stage, StageEvent
 from joulebench_api.contracts.summary import Summary
 from joulebench_api.contracts.termination import TerminationMessage
 from joulebench_exporter.proto import podresources_pb2 as pb
@@ -26,6 +28,7 @@ from joulebench_exporter.proto.podresources_pb2_grpc import (
 )
 from joulebench_runner.config import DriverSettings, EnergySettings, MeterSettings, TaskSettings, Upstream
 from joulebench_runner.journal.reader import JournalContents, read
+from joulebench_runner.meter.control_client import ControlClient
 
 DEADLINE_SECONDS = 60.0
 METER_WITH_NAMES = (Path(__file__).with_name("meter_with_names.py"),)
@@ -206,6 +209,68 @@ class Pod:
         return "\n".join(one.words() for one in (self.driver, self.meter) if one is not None)
 
 
+class Asker:
+    """A driver in the test's own process: the real one takes seconds to start."""
+
+    def __init__(self, pod: Pod, session: aiohttp.ClientSession) -> None:
+        self.control = ControlClient(pod.folder / "control.sock")
+        self.attending: asyncio.Task[str] | None = None
+        self._pod = pod
+        self._session = session
+        self._asked = 0
+
+    async def begin(self, questions: int) -> None:
+        """Be there, wait for the server, plan, and begin the measured window."""
+        assert self._pod.meter is not None
+        await self._pod.ground.file(self._pod.folder / "ready.json", by=self._pod.meter)
+        self.attending = asyncio.create_task(self.control.attend())
+        await self.control.ready()
+        task = ResolvedTask(name="everyday", revision="r", records=questions, sha256="0")
+        await self.control.plan(Plan(task=task, query_ids=[f"{number:016x}" for number in range(questions)]))
+        await self.control.stage(StageEvent(stage=Stage.STARTUP, event="end"))
+        await self.control.stage(StageEvent(stage=Stage.RUN, event="start"))
+
+    async def ask(self) -> str:
+        """Ask the next question through the meter; what came back."""
+        query, self._asked = f"{self._asked:016x}", self._asked + 1
+        messages: list[Any] = [{"role": "user", "content": f"What is {query}?"}]
+        await self.control.begin(Begin(query_id=query, task="everyday", record_id=query, messages=messages))
+        proxy = json.loads((self._pod.folder / "ready.json").read_text())["proxy_url"]
+        body = {"model": "model", "messages": messages}
+        async with self._session.post(f"{proxy}/m/model/q/{query}.0/v1/chat/completions", json=body) as response:
+            answer = await response.json()
+            assert response.status == 200, answer
+        text = str(answer["choices"][0]["message"]["content"])
+        await self.control.finish(Finish(query_id=query, response=text, score=1, correct=True, scorer="exact"))
+        return text
+
+    async def done(self) -> int:
+        """End in order; the meter's exit code."""
+        assert self._pod.meter is not None
+        await self.control.stage(StageEvent(stage=Stage.RUN, event="end"))
+        await self.control.driver_done(DriverDone(outcome="completed"))
+        return await self._pod.meter.exit_code()
+
+    async def close(self) -> None:
+        if self.attending is not None:
+            self.attending.cancel()
+            await asyncio.wait([self.attending])
+        await self.control.close()
+
+
+@pytest.fixture
+async def asker(ground: "Ground") -> Callable[[Pod], Awaitable[Asker]]:
+    """Make an asker for a pod whose meter has been started."""
+
+    async def make(pod: Pod) -> Asker:
+        session = await ground.stack.enter_async_context(aiohttp.ClientSession())
+        made = Asker(pod, session)
+        ground.stack.push_async_callback(made.close)
+        return made
+
+    return make
+
+
 @pytest.fixture
 async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
     async with AsyncExitStack() as stack:
@@ -343,6 +408,7 @@ class Place:
     kubelet: Callable[[], Awaitable[Kubelet]]
     sockets: Path
     gpu: EnergySettings
+    asker: Callable[[Pod], Awaitable[Asker]]
 
     def device(self, name: str) -> Path:
         """Where a simulator of this name shows its device."""

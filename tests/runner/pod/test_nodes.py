@@ -1,5 +1,6 @@
 """A runner pod and two nodes: servers by DNS, exporters by the topology, clocks apart, devices of several pods."""
 
+import asyncio
 import json
 from collections import Counter
 from pathlib import Path
@@ -80,76 +81,88 @@ async def test_two_replicas_on_two_nodes_are_each_billed_by_their_own_devices(pl
 
 
 async def test_a_replica_that_leaves_dns_gets_no_further_call_and_one_that_comes_is_asked(place: Any) -> None:
-    slow = {"step_time": "40ms", "words": "2-3"}
-    leaving = await place.ground.simulator(host=AT_A, port=place.port, **slow)
+    leaving = await place.ground.simulator(host=AT_A, port=place.port)
+    await place.ground.simulator(host=AT_B, port=place.port)
     place.config_map.write(topology(place.port))
     pod = place.new_pod()
     pod.names(**{HOST: [AT_A]})
-    settings = pod.meter_settings([place.upstream()], topology_file=place.config_map.path)
-    await pod.start(settings, pod.driver_settings(60, concurrency=2))
-    await place.ground.until(lambda: len(urls_asked(pod)) >= 4, by=pod.meter)
-    await place.ground.simulator(host=AT_B, port=place.port, **slow)
+    await pod.start_meter(pod.meter_settings([place.upstream()], topology_file=place.config_map.path))
+    asker = await place.asker(pod)
+    await asker.begin(200)
+    await asker.ask()
     pod.names(**{HOST: [AT_B]})
-    at_b = f"http://{AT_B}:{place.port}/v1"
-    await place.ground.until(lambda: urls_asked(pod)[-4:] == [at_b] * 4, by=pod.meter)
+    async with asyncio.timeout(30):
+        while urls_asked(pod)[-1] != f"http://{AT_B}:{place.port}/v1":
+            await asker.ask()
     await leaving.end()
-    assert await pod.exit_codes() == (ExitCode.DONE, ExitCode.DONE), pod.words()
-    assert pod.summary.counts.errors == 0
+    for _ in range(4):
+        await asker.ask()
+    assert await asker.done() == ExitCode.DONE, pod.words()
     asked = urls_asked(pod)
-    assert set(asked[asked.index(at_b) + 4 :]) == {at_b}
+    turn = asked.index(f"http://{AT_B}:{place.port}/v1")
+    assert set(asked[:turn]) == {f"http://{AT_A}:{place.port}/v1"}
+    assert set(asked[turn:]) == {f"http://{AT_B}:{place.port}/v1"}
 
 
 async def test_a_server_whose_pods_are_all_gone_is_waited_for(place: Any) -> None:
-    leaving = await place.ground.simulator(host=AT_A, port=place.port, step_time="20ms")
+    leaving = await place.ground.simulator(host=AT_A, port=place.port)
     place.config_map.write(topology(place.port))
     pod = place.new_pod()
     pod.names(**{HOST: [AT_A]})
-    settings = pod.meter_settings([place.upstream(max_retries=1)], topology_file=place.config_map.path)
-    await pod.start(settings, pod.driver_settings(20, concurrency=1))
-    await place.ground.until(lambda: len(urls_asked(pod)) >= 3, by=pod.meter)
-    pod.names(**{HOST: []})
-    await place.ground.until(lambda: _finds_nobody(pod), by=pod.meter)
+    settings = pod.meter_settings([place.upstream(max_retries=0)], topology_file=place.config_map.path)
+    await pod.start_meter(settings)
+    asker = await place.asker(pod)
+    await asker.begin(2)
+    await asker.ask()
     await leaving.end()
+    pod.names(**{HOST: []})
+    asking = asyncio.create_task(asker.ask())
+    await place.ground.until(lambda: _misses_pods(pod), by=pod.meter)
     await place.ground.simulator(host=AT_B, port=place.port)
     pod.names(**{HOST: [AT_B]})
-    assert await pod.exit_codes() == (ExitCode.DONE, ExitCode.DONE), pod.words()
-    assert pod.summary.counts.errors == 0
-    assert {*urls_asked(pod)} == {f"http://{host}:{place.port}/v1" for host in (AT_A, AT_B)}
+    assert await asyncio.wait_for(asking, 30)
+    assert await asker.done() == ExitCode.DONE, pod.words()
+    assert urls_asked(pod)[-1] == f"http://{AT_B}:{place.port}/v1"
+    assert any("has no pod any more" in words for words in pod.summary.warnings)
 
 
 async def test_an_exporter_that_was_replaced_is_found_at_its_new_address(place: Any) -> None:
-    await place.ground.simulator(host=AT_A, port=place.port, device_file=place.device(A), device_id=A, step_time="40ms")
+    await place.ground.simulator(host=AT_A, port=place.port, device_file=place.device(A), device_id=A)
     node = await place.kubelet()
     node.owners = {("team", A): [_uuid(place.device(A))]}
-    old = await place.ground.exporter(
-        f"unix:{place.sockets}/old.sock", devices=[place.device(A)], pod_resources=node.target
-    )
-    place.config_map.write(topology(place.port, ("node-1", f"unix:{place.sockets}/old.sock")))
+    sockets = [f"unix:{place.sockets}/{name}.sock" for name in ("old", "new")]
+    flags = {"devices": [place.device(A)], "pod_resources": node.target}
+    old = await place.ground.exporter(sockets[0], **flags)
+    place.config_map.write(topology(place.port, ("node-1", sockets[0])))
     pod = place.new_pod()
     pod.names(**{HOST: [AT_A]})
-    energy = place.gpu.model_copy(update={"min_coverage_percent": 50})
-    await pod.start(
-        pod.meter_settings([place.upstream()], topology_file=place.config_map.path, energy=energy),
-        pod.driver_settings(40, concurrency=2),
-    )
-    await place.ground.until(lambda: len(urls_asked(pod)) >= 3, by=pod.meter)
+    energy = place.gpu.model_copy(update={"min_coverage_percent": 1})
+    await pod.start_meter(pod.meter_settings([place.upstream()], topology_file=place.config_map.path, energy=energy))
+    asker = await place.asker(pod)
+    await asker.begin(2)
+    await place.ground.until(lambda: len(_exporters(pod)) == 1, by=pod.meter)
+    await asker.ask()
     await old.end()
-    await place.ground.exporter(f"unix:{place.sockets}/new.sock", devices=[place.device(A)], pod_resources=node.target)
-    place.config_map.write(topology(place.port, ("node-1", f"unix:{place.sockets}/new.sock")))
-    assert await pod.exit_codes() == (ExitCode.DONE, ExitCode.DONE), pod.words()
-    assert len({row["exporter"] for row in pod.journal().table(Kind.TICKS).to_pylist()}) == 2
-    energy_part = pod.summary.energy
-    assert energy_part.conserved
-    [found] = energy_part.devices
-    assert found.device == _uuid(place.device(A))
+    await place.ground.exporter(sockets[1], **flags)
+    place.config_map.write(topology(place.port, ("node-1", sockets[1])))
+    await place.ground.until(lambda: len(_exporters(pod)) == 2, by=pod.meter)
+    await asker.ask()
+    assert await asker.done() == ExitCode.DONE, pod.words()
+    found = pod.summary.energy
+    assert found.conserved
+    assert [one.device for one in found.devices] == [_uuid(place.device(A))]
     assert found.queries_joules > 0
 
 
-def _finds_nobody(pod: Any) -> bool:
-    """Whether the meter knows that there is no pod, and nothing is being answered."""
-    journal = pod.journal()
-    noted = any("no pod" in row["message"] for row in journal.table(Kind.NOTE).to_pylist())
-    return noted and journal.table(Kind.CALL).num_rows == journal.table(Kind.CALL_BEGIN).num_rows
+def _exporters(pod: Any) -> set[str]:
+    """Those whose ticks have come, and of whose device the owner is known."""
+    ticks = {row["exporter"] for row in pod.journal().table(Kind.TICKS).to_pylist()}
+    return ticks & {row["exporter"] for row in pod.journal().table(Kind.OWNERS).to_pylist() if row["known"]}
+
+
+def _misses_pods(pod: Any) -> bool:
+    """Whether the meter knows that there is no pod."""
+    return any("no pod" in row["message"] for row in pod.journal().table(Kind.NOTE).to_pylist())
 
 
 def _clocks(pod: Any) -> dict[str, dict[str, Any]]:
