@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,10 +106,10 @@ async def test_nothing_left_to_ask_is_a_completed_run(driver: Any, meter: Any) -
     assert not meter.paths()
 
 
-async def test_a_ready_file_that_is_still_being_written_is_waited_for(tmp_path: Path) -> None:
-    path = tmp_path / "ready.json"
-    path.write_text('{"proxy_url": "http')
+async def test_a_ready_file_that_is_still_being_written_is_waited_for(driver: Any) -> None:
+    settings = driver.settings(TaskSettings(name="everyday"), meter_start_seconds=0.05)
+    settings.ready_file.write_text('{"proxy_url": "http')
     with pytest.raises(app.MeterMissingError):
-        await app._proxy_url(path, 0.05)
-    path.write_text(json.dumps({"proxy_url": "http://127.0.0.1:1/"}))
-    assert await app._proxy_url(path, 0.05) == "http://127.0.0.1:1"
+        await app._proxy_url(settings)
+    settings.ready_file.write_text(json.dumps({"proxy_url": "http://127.0.0.1:1/"}))
+    assert await app._proxy_url(settings) == "http://127.0.0.1:1"
