@@ -18,7 +18,7 @@ import pytest
 from grpc import aio
 
 from joulebench_api.contracts.energy import Domain
-from joulebench_api.contracts.meter import Begin, DriverDone, Finish, Plan, ResolvedTask, Stage, StageEvent
+from joulebench_api.contracts.meter import Begin, DriverDone, Finish, Plan, PlanReply, ResolvedTask, Stage, StageEvent
 from joulebench_api.contracts.summary import Summary
 from joulebench_api.contracts.termination import TerminationMessage
 from joulebench_exporter.proto import podresources_pb2 as pb
@@ -219,16 +219,22 @@ class Asker:
         self._session = session
         self._asked = 0
 
-    async def begin(self, questions: int) -> None:
-        """Be there, wait for the server, plan, and begin the measured window."""
+    async def begin(self, questions: int) -> PlanReply:
+        """Be there, wait for the server, plan, and begin the measured window; what the meter said of the plan."""
         assert self._pod.meter is not None
         await self._pod.ground.file(self._pod.folder / "ready.json", by=self._pod.meter)
         self.attending = asyncio.create_task(self.control.attend())
         await self.control.ready()
         task = ResolvedTask(name="everyday", revision="r", records=questions, sha256="0")
-        await self.control.plan(Plan(task=task, query_ids=[f"{number:016x}" for number in range(questions)]))
+        reply = await self.control.plan(Plan(task=task, query_ids=[f"{number:016x}" for number in range(questions)]))
         await self.control.stage(StageEvent(stage=Stage.STARTUP, event="end"))
         await self.control.stage(StageEvent(stage=Stage.RUN, event="start"))
+        return reply
+
+    def skip(self) -> "Asker":
+        """Leave the next question out."""
+        self._asked += 1
+        return self
 
     async def ask(self) -> str:
         """Ask the next question through the meter; what came back."""

@@ -27,47 +27,37 @@ async def until_answered(pod: Any, count: int) -> None:
     await pod.ground.until(lambda: len(answered(pod)) >= count, by=pod.meter)
 
 
-async def test_a_run_is_gone_on_with_after_each_kind_of_death_and_nothing_is_asked_twice(
+async def test_a_run_is_gone_on_with_after_sigterm_and_a_meters_death_and_nothing_is_asked_twice(
     place: Any, tmp_path: Path
 ) -> None:
     await place.ground.simulator(host=AT, port=place.port, **SLOW)
-    settings = {"store": StoreSettings(url=f"file://{tmp_path}/kept/run-1"), "driver_gone_seconds": 0.2}
+    store = StoreSettings(url=f"file://{tmp_path}/kept/run-1")
 
-    async def start(results: str) -> Any:
-        pod = place.new_pod(results=results)
-        await pod.start(pod.meter_settings([place.upstream(AT)], **settings), pod.driver_settings(QUESTIONS))
+    async def start() -> Any:
+        pod = place.new_pod()
+        await pod.start(pod.meter_settings([place.upstream(AT)], store=store), pod.driver_settings(QUESTIONS))
         return pod
 
-    # The driver dies: its meter writes what there is and says to try again.
-    first = await start("first")
+    # SIGTERM to both, as the kubelet sends it.
+    first = await start()
     await until_answered(first, 3)
-    first.driver.signal(signal.SIGKILL)
-    assert await first.meter.exit_code() == ExitCode.INFRASTRUCTURE, first.words()
-    assert first.termination.state == "interrupted"
-    assert "the driver died" in (first.termination.message or "")
+    first.meter.signal(signal.SIGTERM)
+    first.driver.signal(signal.SIGTERM)
+    assert await first.exit_codes() == (ExitCode.INTERRUPTED, ExitCode.INTERRUPTED), first.words()
+    assert (first.termination.state, first.summary.state) == ("interrupted", "interrupted")
     done = answered(first)
 
-    # Another node, with nothing but the store. SIGTERM to both, as the kubelet sends it.
-    second = await start("second")
-    await until_answered(second, len(done) + 3)
-    second.meter.signal(signal.SIGTERM)
-    second.driver.signal(signal.SIGTERM)
-    assert await second.exit_codes() == (ExitCode.INTERRUPTED, ExitCode.INTERRUPTED), second.words()
-    assert (second.termination.state, second.summary.state) == ("interrupted", "interrupted")
-    assert done.keys() < answered(second).keys()
-    done = answered(second)
-
     # The same folder, as on a claim. The meter dies: its driver ends by itself.
-    third = await start("second")
-    await until_answered(third, len(done) + 3)
-    third.meter.signal(signal.SIGKILL)
+    second = await start()
+    await until_answered(second, len(done) + 3)
+    second.meter.signal(signal.SIGKILL)
     began = time.monotonic()
-    assert await third.driver.exit_code() == ExitCode.INFRASTRUCTURE, third.words()
+    assert await second.driver.exit_code() == ExitCode.INFRASTRUCTURE, second.words()
     # Not a figure: a promise to those who wait for the pod's end.
     assert time.monotonic() - began < 5
-    done = answered(third)
+    done = answered(second)
 
-    last = await start("second")
+    last = await start()
     assert await last.exit_codes() == (ExitCode.DONE, ExitCode.DONE), last.words()
     assert done.keys() < answered(last).keys()
     assert (len(answered(last)), {*answered(last).values()}) == (QUESTIONS, {1})
@@ -83,6 +73,31 @@ def _check_message(pod: Any, *, kept: Path) -> None:
     assert message.results.bytes == (kept / "summary.json").stat().st_size
     assert json.loads((kept / "settings" / "driver.json").read_text())["run_id"] == "run-1"
     assert json.loads((kept / "settings" / "meter.json").read_text())["run_name"] == "a-run"
+
+
+async def test_a_meter_whose_driver_dies_says_to_try_again_and_another_node_goes_on_from_the_store(
+    place: Any, tmp_path: Path
+) -> None:
+    await place.ground.simulator(host=AT, port=place.port)
+    settings = {"store": StoreSettings(url=f"file://{tmp_path}/kept/run-1"), "driver_gone_seconds": 0.2}
+    first = place.new_pod(results="first")
+    await first.start_meter(first.meter_settings([place.upstream(AT)], **settings))
+    driver = await place.asker(first)
+    await driver.begin(2)
+    await driver.ask()
+    await driver.close()
+    assert await first.meter.exit_code() == ExitCode.INFRASTRUCTURE, first.words()
+    assert first.termination.state == "interrupted"
+    assert "the driver died" in (first.termination.message or "")
+
+    second = place.new_pod(results="second")
+    await second.start_meter(second.meter_settings([place.upstream(AT)], **settings))
+    again = await place.asker(second)
+    assert (await again.begin(2)).finished == [f"{0:016x}"]
+    await again.skip().ask()
+    assert await again.done() == ExitCode.DONE, second.words()
+    assert answered(second) == {f"{number:016x}": 1 for number in range(2)}
+    assert second.summary.counts.asked == 2
 
 
 async def test_a_meter_that_is_stopped_has_its_driver_end_first(place: Any) -> None:

@@ -63,8 +63,13 @@ async def test_two_replicas_on_two_nodes_are_each_billed_by_their_own_devices(pl
     pod = place.new_pod()
     pod.names(**{HOST: [AT_A, AT_B]})
     settings = pod.meter_settings([place.upstream()], topology_file=place.config_map.path, energy=place.gpu)
-    await pod.start(settings, pod.driver_settings(24, baseline_seconds=1.0))
-    assert await pod.exit_codes() == (ExitCode.DONE, ExitCode.DONE), pod.words()
+    await pod.start_meter(settings)
+    asker = await place.asker(pod)
+    await place.ground.until(lambda: len(_exporters(pod)) == 2, by=pod.meter)
+    await asker.begin(16)
+    for _ in range(4):
+        await asyncio.gather(*(asker.ask() for _ in range(4)))
+    assert await asker.done() == ExitCode.DONE, pod.words()
 
     summary = pod.summary
     assert summary.counts.errors == 0

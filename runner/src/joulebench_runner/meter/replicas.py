@@ -62,7 +62,7 @@ class Replicas:
         return min(turns, key=lambda url: (url in tried, in_flight(url) if counts else 0))
 
     def lost(self, url: str) -> None:
-        """It took no connection, or broke one off: look at once whether it is still there."""
+        """It took no connection: look at once whether it is still there."""
         if self.changing:
             self._rests_until[url] = self._now() + REST_SECONDS
         self.look()

@@ -188,10 +188,15 @@ class UpstreamServer:
 
     def _is_elsewhere(self, failure: CallError | None, url: str) -> bool:
         """Whether a replica could not be reached, and others may come."""
-        if failure is None or failure.kind not in {ErrorKind.CONNECT, ErrorKind.TIMEOUT, ErrorKind.CLOSED}:
+        if failure is None:
+            return False
+        if failure.kind is ErrorKind.CLOSED:
+            # Perhaps only an idle connection; if the pod is gone, the next try will not reach it.
+            self.replicas.look()
+        if failure.kind not in {ErrorKind.CONNECT, ErrorKind.TIMEOUT}:
             return False
         self.replicas.lost(url)
-        return self.replicas.changing and failure.kind is not ErrorKind.CLOSED
+        return self.replicas.changing
 
     async def _choose(self, tried: set[str]) -> str:
         """The replica for the next try; waits for one where none is there. Raises CallError if none comes."""
