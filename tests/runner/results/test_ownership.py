@@ -81,6 +81,7 @@ def test_a_device_of_another_pod_is_not_this_runs(gpus: Any, energy: Any, settin
     results = run.results(settings=settings(domains=[Domain.GPU]))
     assert set(results.tables["energy.parquet"]["device"].to_pylist()) == {"g0"}
     assert [one.device for one in results.summary.gpus] == ["g0"]
+    assert [one["device"] for one in results.provenance["energy"]["devices"]] == ["g0"]
 
 
 def test_the_same_name_in_another_namespace_is_a_stranger(gpus: Any, energy: Any) -> None:

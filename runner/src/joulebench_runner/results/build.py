@@ -27,7 +27,7 @@ from joulebench_runner.results.energy import RunEnergy, run_energy
 from joulebench_runner.results.others import actions_table, energy_table, server_metrics_table
 from joulebench_runner.results.ownership import holdings, own_pods, shared_with
 from joulebench_runner.results.queries import queries_table
-from joulebench_runner.results.series import Series, all_series, device_facts
+from joulebench_runner.results.series import DeviceFacts, Series, all_series, device_facts
 from joulebench_runner.results.stages import measured_windows, spans
 from joulebench_runner.results.tables import Journal
 from joulebench_runner.results.turns import turns_table
@@ -78,6 +78,7 @@ def build(
         held=held,
     )
     named = {one.facts.device for one in ours}
+    described = [facts for facts in device_facts(journal).values() if own is None or facts.device in named]
     looked = [one for one in all_looks(journal) if own is None or one.facts.device in named]
     aliases = {upstream.alias for upstream in settings.upstreams if upstream.measured}
     shown = query_columns(calls, looked, queries=len(questions), aliases=aliases)
@@ -121,7 +122,11 @@ def build(
     }
     if journal.tables[Kind.ACTION].num_rows:
         tables["actions.parquet"] = actions_table(journal, clock)
-    return Results(summary, _provenance(journal, settings, series=ours, energy=energy, task=task, kappa=kappa), tables)
+    return Results(
+        summary,
+        _provenance(journal, settings, series=ours, devices=described, energy=energy, task=task, kappa=kappa),
+        tables,
+    )
 
 
 def resolved_task(journal: Journal) -> ResolvedTask | None:
@@ -172,6 +177,7 @@ def _provenance(
     settings: MeterSettings,
     *,
     series: Sequence[Series],
+    devices: Sequence[DeviceFacts],
     energy: RunEnergy,
     task: ResolvedTask | None,
     kappa: float,
@@ -191,7 +197,7 @@ def _provenance(
             "domains": [domain.value for domain in settings.energy.domains],
             "bounds": "tick edges, clock and tick time, rounding; not the method, not the gain of the sensor",
             "problem": energy.problem,
-            "devices": [dict(sorted(asdict(facts).items())) for facts in device_facts(journal).values()],
+            "devices": [dict(sorted(asdict(facts).items())) for facts in devices],
             "clocks": [
                 {
                     "device": one.facts.device,
