@@ -100,6 +100,7 @@ def _options(parsed: argparse.Namespace) -> ExporterOptions:
         pod_resources=_pod_resources(parsed.pod_resources),
         ready_file=parsed.ready_file,
         exit_with_stdin=parsed.exit_with_stdin,
+        boot_offset_ns=parsed.boot_offset,
     )
 
 
@@ -208,6 +209,8 @@ def _parser() -> Parser:
         action="store_true",
         help="end when stdin is closed, so that the exporter ends with the program that started it",
     )
+    # For tests of nodes whose clocks differ; without a meaning to anybody else.
+    parser.add_argument("--boot-offset", type=_duration("0s", "10000m"), default="0s", help=argparse.SUPPRESS)
     parser.add_argument(
         "--log-level", choices=["debug", "info", "warning", "error"], default="info", help="of the JSON lines on stderr"
     )

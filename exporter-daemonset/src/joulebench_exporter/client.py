@@ -160,15 +160,17 @@ class ExporterClient:
         timeout_seconds: float = _TIMEOUT_SECONDS,
         token_file: Path | None = None,
         ca_file: Path | None = None,
+        tls_server_name: str | None = None,
     ) -> None:
         """`token_file`: a service-account token for the exporter's audience, read anew for each call, as it is rotated.
 
         `ca_file`: the PEM file of who signed the exporter's certificate; without it the connection is not encrypted.
+        `tls_server_name`: the name in that certificate, if it is not the target's (pods have addresses).
         """
         self._target = target
         self._timeout_seconds = timeout_seconds
         self._token_file = token_file
-        self._channel = _channel(target, ca_file)
+        self._channel = _channel(target, ca_file, tls_server_name)
         self._stub = EnergyStub(self._channel)
 
     async def __aenter__(self) -> Self:
@@ -325,7 +327,7 @@ class ExporterClient:
             raise ExporterProtocolError(message, remedy="Use the same release of joulebench on both sides.") from error
 
 
-def _channel(target: str, ca_file: Path | None) -> aio.Channel:
+def _channel(target: str, ca_file: Path | None, tls_server_name: str | None) -> aio.Channel:
     if ca_file is None:
         return aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
     try:
@@ -333,7 +335,8 @@ def _channel(target: str, ca_file: Path | None) -> aio.Channel:
     except OSError as error:
         message = f"cannot read the certificate {ca_file}: {error.strerror}"
         raise ExporterAccessError(message, remedy="Give the PEM file of who signed the exporter's.") from error
-    return aio.secure_channel(target, credentials, options=_CHANNEL_OPTIONS)
+    name = () if tls_server_name is None else (("grpc.ssl_target_name_override", tls_server_name),)
+    return aio.secure_channel(target, credentials, options=(*_CHANNEL_OPTIONS, *name))
 
 
 def _owners(owners: pb.Owners) -> Owners:

@@ -31,11 +31,15 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The real clocks."""
+    """The real clocks, or (for tests) those of a machine that was started earlier."""
+
+    def __init__(self, *, ahead_ns: int = 0) -> None:
+        """`ahead_ns`: how much longer ago that other machine was started."""
+        self.ahead_ns = ahead_ns
 
     def monotonic_ns(self) -> int:
         """CLOCK_MONOTONIC."""
-        return time.monotonic_ns()
+        return time.monotonic_ns() + self.ahead_ns
 
     def realtime_ns(self) -> int:
         """CLOCK_REALTIME."""
@@ -43,11 +47,11 @@ class SystemClock:
 
     def boottime_ns(self) -> int:
         """CLOCK_BOOTTIME, or what comes next to it."""
-        return time.clock_gettime_ns(_SLEEPLESS)
+        return time.clock_gettime_ns(_SLEEPLESS) + self.ahead_ns
 
     def wait_until(self, deadline_ns: int, stop: threading.Event) -> bool:
         """Long waits are on the event, so that a stop is noticed at once; short ones sleep, which costs a third."""
-        wait_ns = deadline_ns - time.monotonic_ns()
+        wait_ns = deadline_ns - self.monotonic_ns()
         if wait_ns > _SHORT_WAIT_NS:
             return stop.wait(wait_ns / 1e9)
         if wait_ns > 0:

@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
         return {
             PREFIX + flag.removeprefix("--").replace("-", "_").upper(): action
             for flag, action in flags
-            if flag not in (*_NOT_FLAGS, *_OWN_VARIABLES)
+            if flag not in (*_NOT_FLAGS, *_OWN_VARIABLES) and action.help != argparse.SUPPRESS
         }
 
     def error(self, message: str) -> NoReturn:

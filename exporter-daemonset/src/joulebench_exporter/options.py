@@ -38,3 +38,5 @@ class ExporterOptions:
     """The kubelet's socket; None: owners are not asked for."""
     ready_file: Path | None
     exit_with_stdin: bool
+    boot_offset_ns: int = 0
+    """For tests: this machine's clock is ahead by so much, as that of another one would be."""

@@ -64,7 +64,7 @@ async def run(options: ExporterOptions) -> None:
     """Run until SIGTERM, SIGINT, the end of stdin (if asked for) or a failure of the sampler, which is raised."""
     stop = _Stop()
     stop.listen(with_stdin=options.exit_with_stdin)
-    clock, boot, instance_id = SystemClock(), boot_id(), uuid.uuid4().hex
+    clock, boot, instance_id = SystemClock(ahead_ns=options.boot_offset_ns), _boot_id(options), uuid.uuid4().hex
     if not await _simulator_started(options.device_files, stop):
         return
     gate, guard = _access(options, clock)
@@ -168,6 +168,12 @@ async def _in_background(work: Coroutine[None, None, None]) -> AsyncIterator[Non
             await task
 
 
+def _boot_id(options: ExporterOptions) -> str:
+    """Of this machine, or of the other one that tests make of it."""
+    boot = boot_id()
+    return str(uuid.uuid5(uuid.UUID(boot), str(options.boot_offset_ns))) if options.boot_offset_ns else boot
+
+
 def _open_sensors(options: ExporterOptions, *, boot: str, clock: SystemClock) -> Detected:
     sensor_options = SensorOptions(
         boot_id=boot,
@@ -178,6 +184,7 @@ def _open_sensors(options: ExporterOptions, *, boot: str, clock: SystemClock) ->
         device_files=options.device_files,
         simulated_rhythm=options.simulated_rhythm,
         monotonic_ns=clock.monotonic_ns,
+        ahead_ns=clock.ahead_ns,
     )
     return open_sensors(options.sensors, sensor_options)
 

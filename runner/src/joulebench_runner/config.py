@@ -39,8 +39,12 @@ class Upstream(Settings):
     role: Literal["model", "judge", "submodel"]
     model: str
     """The name that the server knows the model by; sent in every request that names none of the served models."""
-    base_urls: list[str]
-    """Addresses of the server's replicas, each with its `/v1`. One request goes to one of them."""
+    base_urls: list[str] = Field(default_factory=list)
+    """Addresses of the server's replicas, each with its `/v1`. One request goes to one of them. None: `topology_file`
+    says where they are."""
+    routing: Literal["LeastInFlight", "RoundRobin", "Service"] = "LeastInFlight"
+    """Which replica gets a call: the one with the fewest of ours, or the next in turn. Service: the topology's `url` is
+    asked, and which replica answers is not known."""
     key_variable: str | None = None
     health_path: str | None = None
     """Path (outside `/v1`) that answers 200 once the server lives; null where none is known."""
@@ -58,7 +62,13 @@ class EnergySettings(Settings):
 
     policy: Literal["Required", "Preferred", "Disabled"] = "Preferred"
     exporters: list[str] = Field(default_factory=list)
-    """gRPC targets, such as `unix:/run/joulebench/exporter.sock`."""
+    """gRPC targets, such as `unix:/run/joulebench/exporter.sock`. Those of `topology_file` come in addition."""
+    token_file: Path | None = None
+    """A service-account token for the exporters' audience. It is read anew for each connection: tokens are rotated."""
+    ca_file: Path | None = None
+    """PEM file of who signed the exporters' certificates; null: the connections are not encrypted."""
+    tls_server_name: str | None = None
+    """The name in the exporters' certificate, where it is not the address that they are reached by."""
     domains: list[Domain] = Field(default_factory=lambda: [Domain.CPU, Domain.DRAM])
     method: Method = Method.PHASE
     min_coverage_percent: int = 99
@@ -96,9 +106,22 @@ class MeterSettings(Settings):
     energy: EnergySettings
     finalise_on: Literal["driver-done", "request"] = "driver-done"
     """Who says that nothing more comes: the driver (pods) or the supervisor (locally; it stops the server first)."""
+    driver_start_seconds: float = 120.0
+    """How long a driver may take to come, where it is the one who says that."""
+    driver_gone_seconds: float = 10.0
+    """How long the meter goes on without a driver that was there and died."""
+    driver_stop_seconds: float = 15.0
+    """How long a driver may take to end after SIGTERM; it ends first. Less than the pod's grace period."""
+    topology_file: Path | None = None
+    """`topology.json` (contracts.topology) in a mounted ConfigMap: where servers and exporters are. It may change."""
     scrape_interval_seconds: float = 1.0
     store: StoreSettings | None = None
     """Null: the results lie in `run_dir` alone."""
+    bring_back: bool = False
+    """Whether the run is brought back from `store` before the start, for a pod whose folder is new. (A local run has
+    done so before the meter starts.)"""
+    termination_file: Path | None = None
+    """Where the end of the run is told in less than 4 KiB (contracts.termination); in a pod `/dev/termination-log`."""
     outcome_file: Path | None = None
     """Where a meter that fails writes its last words (contracts.meter.DriverDone as JSON); not on the results' disk,
     which may be full."""
@@ -153,6 +176,10 @@ class DriverSettings(Settings):
     control_socket: Path
     ready_file: Path
     """The meter's; tells the proxy's address."""
+    meter_start_seconds: float = 60.0
+    """How long the meter may take to write it; one that first brings a long run back from its store takes longer."""
+    meter_outcome_file: Path | None = None
+    """The meter's own `outcome_file`: a meter that fails before it is ready is not waited for."""
     task: TaskSettings
     generation: GenerationSettings = Field(default_factory=GenerationSettings)
     seed: int = 42

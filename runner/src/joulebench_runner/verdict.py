@@ -21,9 +21,14 @@ _EXIT_CODES: Final[dict[Outcome, ExitCode]] = {
 def verdict(outcome: Outcome, *, energy: EnergySettings, summary: "Summary") -> ExitCode:
     """The exit code: that of the outcome, unless a completed run lacks the energy or the copy that was required."""
     code = _EXIT_CODES[outcome]
-    lacks_energy = energy.policy == "Required" and not _is_measured(energy, summary)
     lacks_copy = summary.stored is not None and summary.stored.problem is not None
-    return ExitCode.REQUIREMENT_NOT_MET if code is ExitCode.DONE and (lacks_energy or lacks_copy) else code
+    lacks_something = lacks_energy(energy, summary) or lacks_copy
+    return ExitCode.REQUIREMENT_NOT_MET if code is ExitCode.DONE and lacks_something else code
+
+
+def lacks_energy(energy: EnergySettings, summary: "Summary") -> bool:
+    """Whether less was measured than policy Required allows."""
+    return energy.policy == "Required" and not _is_measured(energy, summary)
 
 
 def _is_measured(energy: EnergySettings, summary: "Summary") -> bool:

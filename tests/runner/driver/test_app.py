@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,11 +68,19 @@ async def test_a_meter_that_does_not_answer_is_infrastructure(driver: Any) -> No
     assert await app.drive(settings) == ExitCode.INFRASTRUCTURE
 
 
-async def test_a_meter_that_never_starts_is_infrastructure(driver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "METER_START_SECONDS", 0.05)
-    settings = driver.settings(TaskSettings(name="everyday"))
+async def test_a_meter_that_never_starts_is_infrastructure(driver: Any) -> None:
+    settings = driver.settings(TaskSettings(name="everyday"), meter_start_seconds=0.05)
     assert await app.drive(settings) == ExitCode.INFRASTRUCTURE
     assert "the meter did not get ready" in (outcome(settings).message or "")
+
+
+async def test_a_meter_that_failed_before_it_was_ready_is_not_waited_for(driver: Any) -> None:
+    words = DriverDone(outcome="failed", message="no such key", remedy="name one")
+    (driver.folder / "meter-outcome.json").write_text(words.model_dump_json())
+    settings = driver.settings(TaskSettings(name="everyday"), meter_outcome_file=driver.folder / "meter-outcome.json")
+    async with asyncio.timeout(20):
+        assert await app.drive(settings) == ExitCode.INFRASTRUCTURE
+    assert outcome(settings).message == "no such key"
 
 
 async def test_a_meter_that_dies_while_nothing_is_said_to_it_ends_the_driver(
@@ -99,10 +106,10 @@ async def test_nothing_left_to_ask_is_a_completed_run(driver: Any, meter: Any) -
     assert not meter.paths()
 
 
-async def test_a_ready_file_that_is_still_being_written_is_waited_for(tmp_path: Path) -> None:
-    path = tmp_path / "ready.json"
-    path.write_text('{"proxy_url": "http')
+async def test_a_ready_file_that_is_still_being_written_is_waited_for(driver: Any) -> None:
+    settings = driver.settings(TaskSettings(name="everyday"), meter_start_seconds=0.05)
+    settings.ready_file.write_text('{"proxy_url": "http')
     with pytest.raises(app.MeterMissingError):
-        await app._proxy_url(path, 0.05)
-    path.write_text(json.dumps({"proxy_url": "http://127.0.0.1:1/"}))
-    assert await app._proxy_url(path, 0.05) == "http://127.0.0.1:1"
+        await app._proxy_url(settings)
+    settings.ready_file.write_text(json.dumps({"proxy_url": "http://127.0.0.1:1/"}))
+    assert await app._proxy_url(settings) == "http://127.0.0.1:1"

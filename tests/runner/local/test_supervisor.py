@@ -36,11 +36,11 @@ KILLS_THE_METER = (
     COUNTED
     + """
 import json
-known = json.loads(pathlib.Path(sys.argv[2]).read_text())
 if count == 0:
     while not os.path.exists(sys.argv[3]):
         time.sleep(0.01)
-    os.kill(known["meter"], signal.SIGKILL)
+    # Only now: the driver is started before the meter, whose id is written down later.
+    os.kill(json.loads(pathlib.Path(sys.argv[2]).read_text())["meter"], signal.SIGKILL)
     time.sleep(60)
 """
 )

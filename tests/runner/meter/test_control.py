@@ -59,6 +59,9 @@ class Recorder:
     def finalise(self, finalise: Finalise) -> None:
         self.told.append(finalise)
 
+    async def attend(self) -> str:
+        return "enough"
+
 
 class Bench:
     """A control socket, its client and what stands behind them."""
@@ -294,3 +297,7 @@ async def test_a_socket_path_that_is_too_long_is_refused(tmp_path: Path) -> None
     app = web.Application()
     with pytest.raises(BadInputError, match="too long"):
         await serve_unix(app, path=tmp_path / ("x" * 100))
+
+
+async def test_a_driver_that_attends_hears_when_it_is_to_end(bench: Any) -> None:
+    assert await bench.client.attend() == "enough"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from joulebench_api.contracts.energy import Domain
+from joulebench_exporter.client import Owners
 from joulebench_exporter.diagnostics import Diagnostics
 from joulebench_runner.config import EnergySettings
 from joulebench_runner.errors import EnergyError
@@ -54,6 +55,8 @@ class FakeTicks:
     device: str = "cpu-0"
     exporter: str = "e1"
     missed_ticks: int = 0
+    monotonic_ns: int = 0
+    owners: Owners = field(default_factory=Owners)
     look: Diagnostics | None = None
     suspect: tuple[str, ...] = ()
 

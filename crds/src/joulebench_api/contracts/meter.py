@@ -115,6 +115,12 @@ class DriverDone(Message):
     remedy: str | None = None
 
 
+class Dismissal(Message):
+    """The answer to `GET /v1/attend`, which a driver holds open for as long as it lives: it is to end now."""
+
+    reason: str
+
+
 class Finalise(Message):
     """`POST /v1/finalise`: nothing more comes; attribute, export, end. For drivers that died, why they did."""
 

@@ -15,6 +15,14 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+class ServerPod(Part):
+    """One of a server's pods, as far as the operator knew when it wrote the file."""
+
+    name: str
+    ip: str | None = None
+    node: str | None = None
+
+
 class Server(Part):
     """One model, by the alias that the run knows it by."""
 
@@ -30,7 +38,11 @@ class Server(Part):
     """Of the pods."""
     namespace: str | None = None
     pod_labels: dict[str, str] = Field(default_factory=dict)
-    """Labels of the server's pods, by which the owners of devices are told apart."""
+    """Labels of the server's pods, for people: exporters tell owners by namespace and name alone."""
+    deployment: str | None = None
+    """The Deployment that makes its pods, in `namespace`: they are known by their names before `pods` lists them."""
+    pods: list[ServerPod] = Field(default_factory=list)
+    """Its pods in `namespace`. One that was ever listed counts as the server's for the whole run."""
 
 
 class Exporter(Part):

@@ -29,6 +29,8 @@ class SensorOptions:
     device_files: Sequence[Path] = ()
     simulated_rhythm: Rhythm = DEFAULT_RHYTHM
     monotonic_ns: Callable[[], int] = time.monotonic_ns
+    ahead_ns: int = 0
+    """By how much that is ahead of this machine's clock (in tests)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,10 @@ def _modelled(options: SensorOptions) -> Sensor:
 
 def _simulated(options: SensorOptions) -> Sensor:
     return simulated.SimulatedSensor(
-        options.device_files, rhythm=options.simulated_rhythm, monotonic_ns=options.monotonic_ns
+        options.device_files,
+        rhythm=options.simulated_rhythm,
+        monotonic_ns=options.monotonic_ns,
+        ahead_ns=options.ahead_ns,
     )
 
 

@@ -32,8 +32,12 @@ class SimulatedSensor:
         *,
         rhythm: Rhythm,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        ahead_ns: int = 0,
     ) -> None:
-        """Raises BadOptionError without any path, SensorUnavailableError for what is no device file."""
+        """`ahead_ns`: by how much `monotonic_ns` is ahead of the clock that the files were written by.
+
+        Raises BadOptionError without any path, SensorUnavailableError for what is no device file.
+        """
         if not paths:
             raise BadOptionError(
                 "the sensor 'simulated' needs device files",
@@ -41,6 +45,7 @@ class SimulatedSensor:
             )
         self._rhythm = rhythm
         self._monotonic_ns = monotonic_ns
+        self._ahead_ns = ahead_ns
         self._readers = {}
         self._devices: list[SensorDevice] = []
         for number, path in enumerate(paths):
@@ -72,7 +77,8 @@ class SimulatedSensor:
         """What the counter shows now, in millijoules. Raises SensorReadError."""
         number, reader = self._readers[device.info.uuid]
         try:
-            energy_uj = reader.energy_uj_at(self._rhythm.shown_ns(self._monotonic_ns(), device=number))
+            shown_ns = self._rhythm.shown_ns(self._monotonic_ns() - self._ahead_ns, device=number)
+            energy_uj = reader.energy_uj_at(shown_ns)
             power_mw = reader.state().power_mw
         except DeviceFileError as error:
             raise SensorReadError(error.message) from error

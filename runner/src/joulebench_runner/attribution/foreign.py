@@ -26,3 +26,15 @@ def foreign_segments(*, time_ns: Ints, running: Floats, own_in_flight: Ints, cla
         np.zeros(len(seen), dtype=np.int64),
         count[seen],
     )
+
+
+def gap_segments(busy: Segments, *, start_ns: int, end_ns: int) -> Segments:
+    """One claimant's segments (claimant 0) in [start, end): all the time in which nobody of `busy` was in flight."""
+    inside = busy.within(start_ns, end_ns)
+    order = np.argsort(inside.start_ns, kind="stable")
+    # Where each next one starts, and until when all before it lasted.
+    starts = np.append(inside.start_ns[order], end_ns)
+    until = np.maximum.accumulate(np.append(start_ns, inside.end_ns[order]))
+    gaps = np.flatnonzero(starts > until)
+    none = np.zeros(len(gaps), dtype=np.int64)
+    return Segments(none, until[gaps], starts[gaps], none.copy(), np.ones(len(gaps), dtype=np.int64))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from joulebench_runner.config import DriverSettings
 from joulebench_runner.driver.environment import driver_environment
+from joulebench_runner.errors import RunnerError
+from joulebench_runner.kept_settings import keep_settings
 from joulebench_runner.processes import die_with_parent
 
 
@@ -29,6 +31,11 @@ def main() -> int:
     # Imported only now: libraries read the environment when they are imported.
     from joulebench_runner.driver.app import drive  # noqa: PLC0415
 
+    try:
+        keep_settings(settings, settings_file=arguments.settings, name="driver.json")
+    except RunnerError as error:
+        logging.getLogger(__name__).critical("%s; %s", error.message, error.remedy)
+        return error.exit_code
     return int(asyncio.run(drive(settings)))
 
 

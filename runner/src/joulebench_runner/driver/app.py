@@ -5,9 +5,11 @@ import contextlib
 import json
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
 
 from joulebench_api.contracts.meter import DriverDone, Plan, Stage, StageEvent
 from joulebench_runner.config import DriverSettings
@@ -22,8 +24,6 @@ from joulebench_runner.errors import ExitCode, RunnerError
 from joulebench_runner.tasks.entry import TaskEntry
 from joulebench_runner.tasks.registry import InspectTask, find
 
-METER_START_SECONDS: Final = 60.0
-"""How long the meter may take to write its ready file."""
 _FAREWELL_SECONDS: Final = 10.0
 """How long a driver that failed early waits for a meter to say so to."""
 _WATCH_SECONDS: Final = 2.0
@@ -48,11 +48,19 @@ class Driver:
         self._session: Session | None = None
         self._asking: asyncio.Task[None] | None = None
 
+    async def attend(self) -> str:
+        """Let the meter know that we are there, for as long as this is not cancelled.
+
+        Returns, with the reason, when the meter wants the run to end. Raises RunnerError where there is no meter.
+        """
+        await _proxy_url(self._settings)
+        return await self._control.attend()
+
     async def run(self) -> DriverDone:
         """Ask everything that is left. Raises RunnerError for whatever ends the run early."""
         imports = asyncio.create_task(asyncio.to_thread(_import_inspect))
         task = find(self._settings.task.name)
-        proxy_url = await _proxy_url(self._settings.ready_file, METER_START_SECONDS)
+        proxy_url = await _proxy_url(self._settings)
         loaded = await self._load(task, proxy_url, imports)
         return await self._watched(self._ask(loaded, proxy_url))
 
@@ -204,40 +212,74 @@ def _done(session: Session) -> DriverDone:
     return DriverDone(outcome="completed")
 
 
-async def _proxy_url(ready_file: Path, timeout_seconds: float) -> str:
-    """The meter's address, once its ready file is there."""
+async def _proxy_url(settings: DriverSettings, *, within_seconds: float | None = None) -> str:
+    """The meter's address, once its ready file is there. Raises MeterMissingError if it does not come, or cannot."""
+    seconds = settings.meter_start_seconds if within_seconds is None else within_seconds
     try:
-        async with asyncio.timeout(timeout_seconds):
+        async with asyncio.timeout(seconds):
             while True:
                 # An empty or half-written file is one that is still being written.
                 with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-                    ready = json.loads(ready_file.read_bytes())  # noqa: ASYNC240  # a hundred bytes
+                    ready = json.loads(settings.ready_file.read_bytes())
                     return str(ready["proxy_url"]).rstrip("/")
+                _refuse_failed_meter(settings.meter_outcome_file)
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError:
-        raise MeterMissingError(f"the meter did not get ready within {timeout_seconds:g} s") from None
+        raise MeterMissingError(f"the meter did not get ready within {seconds:g} s") from None
+
+
+def _refuse_failed_meter(outcome_file: Path | None) -> None:
+    """Raise MeterMissingError if the meter has left its last words."""
+    if outcome_file is None or not outcome_file.exists():
+        return
+    with contextlib.suppress(ValidationError):  # still being written
+        words = DriverDone.model_validate_json(outcome_file.read_bytes())
+        raise MeterMissingError(words.message or "the meter failed", remedy=words.remedy)
+
+
+class _Stop:
+    """Cancels the work, once, and knows why."""
+
+    def __init__(self, work: "asyncio.Task[DriverDone]") -> None:
+        self.reason = "interrupted"
+        self._work = work
+
+    def __call__(self, reason: str) -> None:
+        if not self._work.cancelling():
+            self.reason = reason
+            self._work.cancel()
 
 
 async def drive(settings: DriverSettings) -> ExitCode:
-    """Run the driver until it ends by itself or by SIGTERM or SIGINT, and tell the meter how it ended."""
+    """Run the driver until it ends by itself, by SIGTERM or SIGINT, or by the meter's wish; tell the meter how."""
     control = connect(settings.control_socket)
+    driver = Driver(settings, control)
     loop = asyncio.get_running_loop()
-    work = asyncio.create_task(Driver(settings, control).run())
+    work = asyncio.create_task(driver.run())
+    stop = _Stop(work)
+    attending = asyncio.create_task(_attend(driver, stop))
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, work.cancel)
+        loop.add_signal_handler(number, stop, "interrupted")
     try:
-        done, code = await _outcome(work)
+        done, code = await _outcome(work, stop)
         await _report(settings, control, done, code)
     finally:
+        await _cancelled(attending)
         await control.close()
     return code
 
 
-async def _outcome(work: "asyncio.Task[DriverDone]") -> tuple[DriverDone, ExitCode]:
+async def _attend(driver: Driver, stop: Callable[[str], None]) -> None:
+    # That there is no meter, or that it died, is noticed by whoever needs it.
+    with contextlib.suppress(RunnerError):
+        stop(await driver.attend())
+
+
+async def _outcome(work: "asyncio.Task[DriverDone]", stop: _Stop) -> tuple[DriverDone, ExitCode]:
     try:
         done = await work
     except asyncio.CancelledError:
-        return DriverDone(outcome="interrupted", message="interrupted"), ExitCode.INTERRUPTED
+        return DriverDone(outcome="interrupted", message=stop.reason), ExitCode.INTERRUPTED
     except MeterGoneError as error:
         return DriverDone(outcome="failed", message=error.message), ExitCode.INFRASTRUCTURE
     except RunnerError as error:
@@ -257,5 +299,5 @@ async def _report(settings: DriverSettings, control: Control, done: DriverDone, 
     if code is ExitCode.INFRASTRUCTURE:
         return
     with contextlib.suppress(RunnerError):
-        await _proxy_url(settings.ready_file, _FAREWELL_SECONDS)
+        await _proxy_url(settings, within_seconds=_FAREWELL_SECONDS)
         await control.driver_done(done)

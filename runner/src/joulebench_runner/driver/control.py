@@ -36,6 +36,9 @@ class Control(Protocol):
     async def ready(self) -> None:
         """Wait until the model servers are ready."""
 
+    async def attend(self) -> str:
+        """Be there until this is cancelled. Returns, with the reason, when the driver is to end."""
+
     async def close(self) -> None:
         """Close the connections."""
 

@@ -32,6 +32,8 @@ class Kind(StrEnum):
     SCRAPE = "scrape"
     NOTE = "note"
     SUSPEND = "suspend"
+    TOPOLOGY = "topology"
+    OWNERS = "owners"
 
 
 _STR, _I32, _I64, _U64, _F64, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.uint64(), pa.float64(), pa.bool_()
@@ -169,6 +171,20 @@ FIELDS: Final[Mapping[Kind, Mapping[str, pa.DataType]]] = {
     Kind.NOTE: {"topic": _STR, "subject": _STR, "message": _STR},
     # The machine slept for `slept_ns` at some moment within [start, end] of the clock that stands still meanwhile.
     Kind.SUSPEND: {"start_ns": _I64, "end_ns": _I64, "slept_ns": _I64},
+    # contracts.topology.Topology as JSON, whenever it has changed.
+    Kind.TOPOLOGY: {"json": _STR},
+    # Who has a device, whenever an exporter tells it anew: one entry a container in lists of the same length.
+    Kind.OWNERS: {
+        "exporter": _STR,
+        "device": _STR,
+        "time_ns": _I64,  # exporter's CLOCK_MONOTONIC: when it told
+        "known": _BOOL,  # false: nobody knows, which is not the same as nobody
+        "problem": _STR,  # why this may be out of date, or is not known
+        "namespaces": _STRS,
+        "pods": _STRS,
+        "containers": _STRS,
+        "partitions": _STRS,  # the part of the device that the container has; empty: all of it
+    },
 }
 
 _COLUMNS: "list[pa.Field[Any]]" = [

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from joulebench_api.contracts.meter import DriverDone, Finalise
+from joulebench_runner import processes
 from joulebench_runner.config import MeterSettings
-from joulebench_runner.errors import BadInputError, ExitCode, RunnerError, StoreError
+from joulebench_runner.errors import BadInputError, ExitCode, RunnerError, StoppedError, StoreError
+from joulebench_runner.kept_settings import keep_settings
 from joulebench_runner.meter.app import Meter
-from joulebench_runner.processes import die_with_parent
-from joulebench_runner.verdict import verdict
+from joulebench_runner.verdict import Outcome, verdict
 
 if TYPE_CHECKING:  # its many models take time to build, which the start has not
     from joulebench_api.contracts.summary import Summary
@@ -26,28 +27,54 @@ if TYPE_CHECKING:  # its many models take time to build, which the start has not
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the meter; its exit code is the run's verdict."""
     options = _parser().parse_args(arguments)
-    die_with_parent(watch_stdin=options.exit_with_stdin)
+    processes.die_with_parent(watch_stdin=options.exit_with_stdin)
     try:
         settings = _read(options.settings)
     except RunnerError as error:
-        return _failed(error, outcome_file=None)
+        return _failed(error, settings=None)
     try:
+        _prepare(settings, settings_file=options.settings)
         return asyncio.run(_run(settings))
     except RunnerError as error:
-        return _failed(error, outcome_file=settings.outcome_file)
+        return _failed(error, settings=settings)
 
 
-def _failed(error: RunnerError, *, outcome_file: Path | None) -> ExitCode:
-    """Say why, in the log and to whoever reads the outcome file."""
-    if outcome_file is not None:
-        words = DriverDone(outcome="failed", message=error.message, remedy=error.remedy)
-        outcome_file.write_text(words.model_dump_json() + "\n")
+def _prepare(settings: MeterSettings, *, settings_file: Path) -> None:
+    """What a pod's meter does before it listens. SIGTERM ends it at once meanwhile."""
+    if settings.bring_back:
+        from joulebench_runner.meter.bringing import bring_run_back  # noqa: PLC0415 - a local run has done so before
+
+        # Process 1 of a container does not even get signals that it has no handler for.
+        signal.signal(signal.SIGTERM, _stop_at_once)
+        bring_run_back(settings, environ=os.environ)
+    keep_settings(settings, settings_file=settings_file, name="meter.json")
+
+
+def _stop_at_once(number: int, _frame: object) -> None:
+    raise StoppedError(f"stopped by {signal.Signals(number).name} before it began")
+
+
+def _failed(error: RunnerError, *, settings: MeterSettings | None) -> ExitCode:
+    """Say why, in the log and to whoever reads the outcome file and the termination message."""
+    if settings is not None:
+        _leave_words(error, settings)
     # The log may lie on the disk that is full.
     with contextlib.suppress(OSError):
         print(f"joulebench meter: {error.message}", file=sys.stderr, flush=True)  # noqa: T201 - a process's last words
         if error.remedy:
             print(f"  {error.remedy}", file=sys.stderr, flush=True)  # noqa: T201
     return error.exit_code
+
+
+def _leave_words(error: RunnerError, settings: MeterSettings) -> None:
+    outcome: Outcome = "interrupted" if error.exit_code is ExitCode.INTERRUPTED else "failed"
+    if settings.outcome_file is not None:
+        words = DriverDone(outcome=outcome, message=error.message, remedy=error.remedy)
+        settings.outcome_file.write_text(words.model_dump_json() + "\n")
+    if settings.termination_file is not None:
+        from joulebench_runner.meter import termination  # noqa: PLC0415 - its models take time to build
+
+        termination.write(termination.failure(error, state=outcome), settings.termination_file)
 
 
 async def _run(settings: MeterSettings) -> ExitCode:
@@ -58,9 +85,21 @@ async def _run(settings: MeterSettings) -> ExitCode:
         ending = await meter.ended()
         await meter.stop_measuring()
         summary = await _stored(meter, await asyncio.to_thread(_export, settings, ending))
+        code = verdict(ending.outcome, energy=settings.energy, summary=summary)
+        _terminate(settings, summary)
     finally:
         await meter.close()
-    return verdict(ending.outcome, energy=settings.energy, summary=summary)
+    return ExitCode.INFRASTRUCTURE if meter.driver_missing else code
+
+
+def _terminate(settings: MeterSettings, summary: "Summary") -> None:
+    """Write the termination message, if one is wanted."""
+    if settings.termination_file is None:
+        return
+    from joulebench_runner.meter import termination  # noqa: PLC0415 - its models take time to build
+
+    message = termination.message_of(summary, energy=settings.energy, folder=settings.run_dir)
+    termination.write(message, settings.termination_file)
 
 
 async def _stored(meter: Meter, summary: "Summary") -> "Summary":
@@ -85,8 +124,7 @@ def _export(settings: MeterSettings, ending: Finalise) -> "Summary":
 def _interrupt_on_signals(meter: Meter) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        ending = Finalise(outcome="interrupted", message=f"stopped by {number.name}")
-        loop.add_signal_handler(number, meter.finalise, ending)
+        loop.add_signal_handler(number, meter.interrupt, f"stopped by {number.name}")
 
 
 def _read(path: Path) -> MeterSettings:

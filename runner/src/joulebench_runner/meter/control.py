@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from joulebench_api.contracts.meter import (
     Action,
     Begin,
+    Dismissal,
     DriverDone,
     Finalise,
     Finish,
@@ -40,6 +41,9 @@ class Run(Protocol):
 
     def finalise(self, finalise: Finalise) -> None:
         """Attribute, export, end."""
+
+    async def attend(self) -> str:
+        """A driver is there until this is cancelled. Returns, with the reason, when it is to end."""
 
 
 class Control:
@@ -75,6 +79,7 @@ class Control:
             web.post("/v1/finalise", self._finalise),
             web.get("/v1/status", self._status),
             web.get("/v1/ready", self._get_ready),
+            web.get("/v1/attend", self._attend),
         ])  # fmt: skip
         return app
 
@@ -136,6 +141,9 @@ class Control:
     async def _get_ready(self, _request: web.Request) -> web.Response:
         await self._ready()
         return _empty()
+
+    async def _attend(self, _request: web.Request) -> web.Response:
+        return _reply(Dismissal(reason=await self._run.attend()))
 
 
 async def _message(request: web.Request, model: type[M]) -> M:

@@ -9,6 +9,7 @@ import aiohttp
 from joulebench_api.contracts.meter import (
     Action,
     Begin,
+    Dismissal,
     DriverDone,
     Finalise,
     Finish,
@@ -76,6 +77,10 @@ class ControlClient:
     async def ready(self) -> None:
         """Wait until the model servers are ready. Raises RunnerError, with the remedy, when they will not be."""
         await self._request("GET", "ready")
+
+    async def attend(self) -> str:
+        """Be there, as the driver, until this is cancelled. Returns, with the reason, when the driver is to end."""
+        return Dismissal.model_validate(await self._request("GET", "attend")).reason
 
     async def close(self) -> None:
         """Close the connections."""

@@ -3,17 +3,19 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from joulebench_api.contracts.energy import Domain
 from joulebench_api.contracts.meter import EnergyState
+from joulebench_api.contracts.topology import Topology
 from joulebench_runner.config import EnergySettings
 from joulebench_runner.errors import EnergyError
 from joulebench_runner.journal.schema import Kind
 from joulebench_runner.journal.writer import Journal
 from joulebench_runner.meter.clock import best_offset_ns
-from joulebench_runner.meter.exporter import Description, Device, Exporter, Look, Ping, Ticks
+from joulebench_runner.meter.exporter import Description, Device, Exporter, Look, Owners, Ping, Ticks
+from joulebench_runner.ownership import OWNED, OwnPods
 
 BURST_PINGS: Final = 8
 PING_SECONDS: Final = 5.0
@@ -87,8 +89,10 @@ class Follower:
         journal: Journal,
         changed: asyncio.Event,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        is_ours: Callable[[Device, Owners | None], bool] = lambda _device, _owners: True,
     ) -> None:
-        """`changed` is set whenever ticks came."""
+        """`changed` is set whenever ticks came. `is_ours` says whether a device counts, by who has it (None: not told
+        yet)."""
         self.problem: str | None = f"the energy exporter at {target} has not answered yet"
         self.devices: dict[str, Device] = {}
         self.live: dict[str, LiveDevice] = {}
@@ -104,17 +108,26 @@ class Follower:
         self._after: dict[str, int] = {}
         self._pings: deque[Ping] = deque(maxlen=_PINGS_KEPT)
         self._failures = 0
+        self._is_ours = is_ours
+        self._owners: dict[str, Owners] = {}
+
+    def counted(self) -> Iterator[tuple[Device, LiveDevice]]:
+        """The devices that serve the run now, with their latest figures."""
+        for uuid, device in self.devices.items():
+            if self._is_ours(device, self._owners.get(uuid)):
+                yield device, self.live[uuid]
 
     async def run(self) -> None:
         """Follow, and try again after every failure."""
         while not self.idle:
-            exporter = self._connect(self._target)
             try:
-                await self._follow(exporter)
+                exporter = self._connect(self._target)
+                try:
+                    await self._follow(exporter)
+                finally:
+                    await exporter.close()
             except EnergyError as error:
                 self.problem = f"the energy exporter at {self._target} does not answer: {error.message}"
-            finally:
-                await exporter.close()
             if not self.idle:
                 delay = min(FIRST_DELAY_SECONDS * 2**self._failures, LONGEST_DELAY_SECONDS)
                 self._failures = min(self._failures + 1, 10)
@@ -160,6 +173,7 @@ class Follower:
             # Sequence numbers and energies belong to an instance.
             self._instance_id = description.instance_id
             self._after.clear()
+            self._owners.clear()
             self._pings.clear()
             for live in self.live.values():
                 live.restarted()
@@ -205,6 +219,9 @@ class Follower:
             energy_mj=list(ticks.energy_mj),
             flags=list(ticks.flags),
         )
+        if ticks.owners != self._owners.get(ticks.device):
+            self._owners[ticks.device] = ticks.owners
+            self._journal.append(Kind.OWNERS, **_owners_row(ticks))
         if ticks.look is not None:
             self._journal.append(Kind.LOOK, **_look_row(ticks, ticks.look))
         self._after[ticks.device] = ticks.first_sequence + len(ticks.time_ns) - 1
@@ -224,33 +241,88 @@ class Energy:
         connect: Callable[[str], Exporter],
         journal: Journal,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        from_topology: bool = False,
     ) -> None:
-        """With policy Disabled, or a problem that is known beforehand, nothing is followed."""
+        """With policy Disabled, or a problem that is known beforehand, nothing is followed.
+
+        `from_topology`: exporters will be named by a topology.
+        """
         self._changed = asyncio.Event()
-        self._problem = _known_problem(settings)
-        follow = settings.policy != "Disabled" and settings.problem is None
-        self._followers = [
-            Follower(
-                target,
-                domains=settings.domains,
-                connect=connect,
-                journal=journal,
-                changed=self._changed,
-                sleep=sleep,
-            )
-            for target in (settings.exporters if follow else ())
-        ]
+        self._settings = settings
+        self._connect = connect
+        self._journal = journal
+        self._sleep = sleep
+        self._servers: OwnPods | None = None
+        """Whose devices count; None: all."""
+        self._topology_came = asyncio.Event()
+        self._problem = _known_problem(settings, from_topology=from_topology)
+        self._follows = settings.policy != "Disabled" and settings.problem is None
+        self._from_topology = from_topology and self._follows
+        self._by_target = {target: self._follower(target) for target in (settings.exporters if self._follows else ())}
+
+    def _follower(self, target: str) -> Follower:
+        return Follower(
+            target,
+            domains=self._settings.domains,
+            connect=self._connect,
+            journal=self._journal,
+            changed=self._changed,
+            sleep=self._sleep,
+            is_ours=self._is_ours,
+        )
+
+    def on_topology(self, topology: Topology) -> None:
+        """Follow the exporters that are named now, and those that were configured; count the devices of its pods."""
+        self._servers = (self._servers or OwnPods()).seen(topology)
+        if not self._from_topology:
+            return
+        targets = [*self._settings.exporters, *(exporter.address for exporter in topology.exporters)]
+        self._by_target = {target: self._by_target.get(target) or self._follower(target) for target in targets}
+        self._problem = None if targets else "the topology names no energy exporter"
+        self._topology_came.set()
+        self._topology_came = asyncio.Event()
 
     async def run(self) -> None:
-        """Follow all until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for follower in self._followers:
-                group.create_task(follower.run())
+        """Follow all until cancelled, whatever comes and goes."""
+        following: dict[Follower, asyncio.Task[None]] = {}
+        try:
+            while True:
+                change = asyncio.ensure_future(self._topology_came.wait())
+                await _cancelled([following.pop(one) for one in following.keys() - set(self._followers)])
+                following |= {
+                    one: asyncio.create_task(one.run(), name="exporter")
+                    for one in set(self._followers) - set(following)
+                }
+                running = [task for task in following.values() if not task.done()]
+                waiting = [*running, *([change] if self._from_topology else [])]
+                try:
+                    if not waiting:
+                        return
+                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    change.cancel()
+                for task in following.values():
+                    if task.done():
+                        task.result()  # raises what ended it, which only a defect can
+        finally:
+            await _cancelled([*following.values()])
+
+    @property
+    def _followers(self) -> list[Follower]:
+        return list(self._by_target.values())
+
+    def _is_ours(self, device: Device, owners: Owners | None) -> bool:
+        if device.domain not in OWNED or not self._from_topology:
+            return True
+        if self._servers is None or owners is None:
+            return False
+        return bool(self._servers.own((one.namespace, one.pod) for one in owners.containers))
 
     def mark_run(self) -> None:
         """The measured window begins now."""
-        for live in self._live():
-            live.mark_run()
+        for follower in self._followers:
+            for live in follower.live.values():
+                live.mark_run()
 
     async def wait_past(self, time_ns: int, *, timeout_seconds: float) -> bool:
         """Wait until every device has a tick at or after `time_ns` of our clock; False if it took too long."""
@@ -263,27 +335,33 @@ class Energy:
 
     def state(self) -> EnergyState:
         """Live figures, for the status."""
-        devices = [device for follower in self._followers for device in follower.devices.values()]
+        counted = [pair for follower in self._followers for pair in follower.counted()]
+        devices, live = [device for device, _ in counted], [one for _, one in counted]
         problems = [follower.problem for follower in self._followers if follower.problem]
         return EnergyState(
             sensor=_joined(device.sensor for device in devices),
             kind=_joined(str(device.sensor_kind) for device in devices),
             devices=len(devices),
-            watts=_sum(live.watts for live in self._live()),
-            joules=_sum(live.joules for live in self._live()),
+            watts=_sum(one.watts for one in live),
+            joules=_sum(one.joules for one in live),
             problem=self._problem or ("; ".join(problems) or None),
         )
 
-    def _live(self) -> list[LiveDevice]:
-        return [live for follower in self._followers for live in follower.live.values()]
 
-
-def _known_problem(settings: EnergySettings) -> str | None:
+def _known_problem(settings: EnergySettings, *, from_topology: bool) -> str | None:
     if settings.policy == "Disabled":
         return None
+    if settings.problem is None and from_topology:
+        return "the topology has named no energy exporter yet"
     if settings.problem is None and not settings.exporters:
         return "no energy exporter is configured"
     return settings.problem
+
+
+async def _cancelled(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _device_row(description: Description, device: Device) -> dict[str, object]:
@@ -300,6 +378,21 @@ def _device_row(description: Description, device: Device) -> dict[str, object]:
         "tick_period_seconds": device.tick_period_seconds,
         "counter_origin_uj": device.counter_origin_uj,
         "counter_wraps_uj": device.counter_wraps_uj,
+    }
+
+
+def _owners_row(ticks: Ticks) -> dict[str, object]:
+    containers = ticks.owners.containers
+    return {
+        "exporter": ticks.exporter,
+        "device": ticks.device,
+        "time_ns": ticks.monotonic_ns,
+        "known": ticks.owners.known,
+        "problem": ticks.owners.problem or None,
+        "namespaces": [one.namespace for one in containers],
+        "pods": [one.pod for one in containers],
+        "containers": [one.container for one in containers],
+        "partitions": [one.partition for one in containers],
     }
 
 

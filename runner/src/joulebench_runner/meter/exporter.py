@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 from joulebench_api.contracts.energy import Domain
 from joulebench_runner.errors import EnergyError
@@ -70,6 +71,30 @@ class Look(Protocol):
         """Names and values of what it tells."""
 
 
+class Owner(Protocol):
+    """A container that has a device, or a part of it."""
+
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def pod(self) -> str: ...
+    @property
+    def container(self) -> str: ...
+    @property
+    def partition(self) -> str: ...
+
+
+class Owners(Protocol):
+    """Who has a device. `known` is False where nobody knows, which is not the same as nobody."""
+
+    @property
+    def containers(self) -> Sequence[Owner]: ...
+    @property
+    def known(self) -> bool: ...
+    @property
+    def problem(self) -> str: ...
+
+
 class Ticks(Protocol):
     """Ticks of one device in columns of the same length, in the exporter's clock; energy is cumulative."""
 
@@ -89,6 +114,14 @@ class Ticks(Protocol):
     def flags(self) -> Sequence[int]: ...
     @property
     def missed_ticks(self) -> int: ...
+    @property
+    def monotonic_ns(self) -> int:
+        """When this was sent ..."""
+
+    @property
+    def owners(self) -> Owners:
+        """... and who had the device then, as far as the exporter knew."""
+
     @property
     def look(self) -> Look | None: ...
     @property
@@ -111,6 +144,19 @@ class Exporter(Protocol):
         """End the connection."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What exporters want to see of a caller from elsewhere, and how they are known. See `config.EnergySettings`."""
+
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    tls_server_name: str | None = None
+
+
+OPEN: Final = Access()
+"""For exporters on a Unix socket."""
+
+
 @dataclass(frozen=True, slots=True)
 class GrpcExporter:
     """The real exporter. Imports gRPC when it is made, which the meter does only after it listens."""
@@ -119,11 +165,21 @@ class GrpcExporter:
     _client: "_Client"
 
     @classmethod
-    def connect(cls, target: str) -> "GrpcExporter":
-        """Connect to a gRPC target such as `unix:/run/joulebench/exporter.sock`."""
+    def connect(cls, target: str, *, access: Access = OPEN) -> "GrpcExporter":
+        """Connect to a gRPC target such as `unix:/run/joulebench/exporter.sock`. Raises EnergyError for bad files."""
         from joulebench_exporter.client import ExporterClient  # noqa: PLC0415 - gRPC is slow to import
+        from joulebench_exporter.errors import ExporterError  # noqa: PLC0415 - likewise
 
-        return cls(target, ExporterClient(target))
+        try:
+            client = ExporterClient(
+                target,
+                token_file=access.token_file,
+                ca_file=access.ca_file,
+                tls_server_name=access.tls_server_name,
+            )
+        except ExporterError as error:
+            raise EnergyError(str(error)) from error
+        return cls(target, client)
 
     async def describe(self) -> Description:
         """See Exporter."""

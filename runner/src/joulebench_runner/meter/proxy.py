@@ -65,9 +65,9 @@ class Proxy:
     async def _models(self, request: web.Request) -> web.StreamResponse:
         """Passed through; no tokens are made, so it is no call in the journal."""
         server = self._server(request)
-        url = f"{server.settings.base_urls[0].rstrip('/')}/models"
         headers = upstream_headers(request.headers, key=server.key)
         try:
+            url = f"{(await server.any_url()).rstrip('/')}/models"
             response = await self._client.send(Request(url=url, method="GET", headers=headers))
             body = b"".join([data async for _, data in response.reads()])
         except CallError as error:

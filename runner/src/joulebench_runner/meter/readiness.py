@@ -2,7 +2,7 @@
 
 import asyncio
 import difflib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from joulebench_runner.config import Upstream
 from joulebench_runner.errors import ServerError
 from joulebench_runner.journal.clock import SYSTEM_CLOCK, Clock
 from joulebench_runner.meter.client import CallError, Request, TimedClient
+from joulebench_runner.meter.replicas import Replicas
 
 FIRST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 2.0
@@ -51,18 +52,54 @@ async def wait_ready(
     clock: Clock = SYSTEM_CLOCK,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     on_waiting: Callable[[str], None] = lambda _reason: None,
+    urls: Sequence[str] | None = None,
 ) -> list[str]:
     """Wait until every replica of `upstream` is ready; notes about what could not be checked.
+
+    `urls`: its replicas, where they are not those of its settings.
 
     `on_waiting` is told what is still missing, each time it was looked for.
     Raises ServerError, saying which check failed and with what, at the deadline or as soon as waiting cannot help.
     """
     checks = [
         _Replica(upstream, url=url, client=client, key=key, clock=clock, sleep=sleep).wait(on_waiting)
-        for url in upstream.base_urls
+        for url in (upstream.base_urls if urls is None else urls)
     ]
     notes = [note for found in await asyncio.gather(*checks) for note in found]
     return list(dict.fromkeys(notes))
+
+
+async def wait_found(
+    upstream: Upstream,
+    *,
+    replicas: Replicas,
+    check: Callable[[Sequence[str]], Coroutine[Any, Any, list[str]]],
+    problem: Callable[[], str | None],
+    on_waiting: Callable[[str], None],
+) -> list[str]:
+    """Wait until there are replicas and all that there are pass `check`; begins again whenever they change.
+
+    Raises ServerError, with `problem`, if there are none for too long, and whatever `check` raises.
+    """
+    seconds = upstream.ready_timeout_seconds
+    while True:
+        on_waiting(problem() or "no pod is ready")
+        if not await replicas.some(within_seconds=seconds):
+            raise ServerError(
+                f"model server {upstream.alias!r} has no pod that is ready after {seconds:g} s: {problem()}",
+                remedy="Look at the server's pods; if they need more time, raise the time limit for it to get ready.",
+            )
+        checking = asyncio.create_task(check(replicas.urls))
+        changing = asyncio.create_task(replicas.changed())
+        tasks: list[asyncio.Task[Any]] = [checking, changing]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if checking.done():
+                return checking.result()
+        finally:
+            checking.cancel()
+            changing.cancel()
+            await asyncio.wait(tasks)
 
 
 class _Replica:

@@ -19,6 +19,7 @@ from joulebench_runner.journal.writer import Journal
 from joulebench_runner.meter.chunks import DONE, JsonObject, error_of
 from joulebench_runner.meter.client import CallError, ErrorKind, Request, Response, TimedClient
 from joulebench_runner.meter.record import CallRecord
+from joulebench_runner.meter.replicas import Replicas
 from joulebench_runner.meter.request import (
     STREAMED_ENDPOINTS,
     Abilities,
@@ -77,9 +78,14 @@ class UpstreamServer:
         environ: Mapping[str, str],
         clock: Clock = SYSTEM_CLOCK,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        replicas: Replicas | None = None,
     ) -> None:
-        """`environ` holds the key, if the server needs one. Raises BadInputError if it does not."""
+        """`environ` holds the key, if the server needs one. Raises BadInputError if it does not.
+
+        `replicas`: where the server is; the addresses of its settings, unless others are found out.
+        """
         self.settings = settings
+        self.replicas = replicas or Replicas(settings.base_urls, routing=settings.routing)
         self.key = _key(settings, environ)
         self._client = client
         self._journal = journal
@@ -87,7 +93,6 @@ class UpstreamServer:
         self._clock = clock
         self._sleep = sleep
         self._abilities = Abilities()
-        self._turn = 0
 
     async def open(self, request: CallerRequest, *, caller: Caller) -> "Call":
         """Send a request, again where that helps; return the call whose answer is to be relayed, good or bad.
@@ -97,9 +102,10 @@ class UpstreamServer:
         abilities = Abilities(stream=self._abilities.stream, stream_options=self._abilities.stream_options)
         learning = False
         tried: set[str] = set()
-        retry = 0
+        retry, unreached = 0, 0
+        patient_until_ns = self._clock.monotonic_ns() + int(self.settings.ready_timeout_seconds * 1e9)
         while True:
-            url = self._choose(tried)
+            url = await self._choose(tried)
             tried.add(url)
             call = self._begin(request, caller=caller, abilities=abilities, url=url, retry=retry)
             failure, lesser = await self._try(call, request=request, abilities=None if learning else abilities)
@@ -110,13 +116,21 @@ class UpstreamServer:
                 continue
             if learning and failure is None and call.status < 400:
                 self._learn(abilities)
-            if retry >= self.settings.max_retries or not self._helps(call, failure, tried):
+            if self._is_elsewhere(failure, url) and self._clock.monotonic_ns() < patient_until_ns:
+                # No try of the server's: it is not there any more, or not yet again. `_choose` waits for it.
+                retry, unreached = retry + 1, unreached + 1
+                continue
+            if retry - unreached >= self.settings.max_retries or not self._helps(call, failure, tried):
                 if failure is not None:
                     raise failure
                 return call
             retry += 1
             call.end()
-            await self._sleep(delay_seconds(retry, headers=call.headers, now=self._now()))
+            await self._sleep(delay_seconds(retry - unreached, headers=call.headers, now=self._now()))
+
+    async def any_url(self) -> str:
+        """Any replica's address. Raises CallError."""
+        return await self._choose(set())
 
     def redact(self, text: bytes) -> bytes:
         """Text of the server's without our key in it."""
@@ -169,15 +183,30 @@ class UpstreamServer:
         if failure is None:
             return call.status in RETRIED_STATUSES
         if failure.kind in {ErrorKind.CONNECT, ErrorKind.TIMEOUT}:
-            return bool(set(self.settings.base_urls) - tried)
+            return bool(set(self.replicas.urls) - tried)
         return failure.kind is ErrorKind.CLOSED and failure.before_headers
 
-    def _choose(self, tried: set[str]) -> str:
-        """The replica with the fewest of our calls, untried ones first; among equals they take turns."""
-        urls = self.settings.base_urls
-        self._turn += 1
-        turns = [urls[(self._turn + offset) % len(urls)] for offset in range(len(urls))]
-        return min(turns, key=lambda url: (url in tried, self._state.in_flight.at(url)))
+    def _is_elsewhere(self, failure: CallError | None, url: str) -> bool:
+        """Whether a replica could not be reached, and others may come."""
+        if failure is None:
+            return False
+        if failure.kind is ErrorKind.CLOSED:
+            # Perhaps only an idle connection; if the pod is gone, the next try will not reach it.
+            self.replicas.look()
+        if failure.kind not in {ErrorKind.CONNECT, ErrorKind.TIMEOUT}:
+            return False
+        self.replicas.lost(url)
+        return self.replicas.changing
+
+    async def _choose(self, tried: set[str]) -> str:
+        """The replica for the next try; waits for one where none is there. Raises CallError if none comes."""
+        seconds = self.settings.ready_timeout_seconds
+        await self.replicas.some(within_seconds=seconds)
+        url = self.replicas.choose(tried=tried, in_flight=self._state.in_flight.at)
+        if url is None:
+            message = f"no pod of the server of {self.settings.alias!r} could be reached for {seconds:g} s"
+            raise CallError(message, kind=ErrorKind.CONNECT, before_headers=True)
+        return url
 
     def _learn(self, abilities: Abilities) -> None:
         if abilities == self._abilities:

@@ -25,8 +25,9 @@ from joulebench_runner.results.device_looks import all_looks, gpus, query_column
 from joulebench_runner.results.device_looks import warnings as suspect_warnings
 from joulebench_runner.results.energy import RunEnergy, run_energy
 from joulebench_runner.results.others import actions_table, energy_table, server_metrics_table
+from joulebench_runner.results.ownership import holdings, own_pods, shared_with
 from joulebench_runner.results.queries import queries_table
-from joulebench_runner.results.series import Series, all_series, device_facts
+from joulebench_runner.results.series import DeviceFacts, Series, all_series, device_facts
 from joulebench_runner.results.stages import measured_windows, spans
 from joulebench_runner.results.tables import Journal
 from joulebench_runner.results.turns import turns_table
@@ -57,22 +58,32 @@ def build(
     clock, stages, questions = WallClock(journal.clocks), spans(journal), asked(journal)
     windows, series, calls = measured_windows(stages), all_series(journal), CallTable.of(journal, questions)
     method = settings.energy.method
+    own = own_pods(journal)
+    calls = calls if own is None else calls.with_pods(own)
+    held = holdings(journal, series.series, own)
+    problems = [*series.problems, *held.problems]
+    # Whatever others' devices did is not this run's to tell.
+    ours = [one for one, times in zip(series.series, held.by_series, strict=True) if times]
     energy = run_energy(
         journal,
         calls,
         spans=stages,
         windows=windows,
         series=series.series,
-        problems=series.problems,
+        problems=problems,
         settings=settings.energy,
         upstreams=settings.upstreams,
         kappa=kappa,
+        own=own,
+        held=held,
     )
-    looked = all_looks(journal)
+    named = {one.facts.device for one in ours}
+    described = [facts for facts in device_facts(journal).values() if own is None or facts.device in named]
+    looked = [one for one in all_looks(journal) if own is None or one.facts.device in named]
     aliases = {upstream.alias for upstream in settings.upstreams if upstream.measured}
     shown = query_columns(calls, looked, queries=len(questions), aliases=aliases)
     queries = queries_table(journal, questions, calls, energy.calls, method=method, devices=shown, clock=clock)
-    boards = gpus(series.series, looked, windows)
+    boards = gpus(ours, looked, windows)
     task = resolved_task(journal)
     counts, right = parts.counts(queries), parts.accuracy_of(queries, task)
     energy_part = parts.energy_part(energy, queries, calls, counts.correct, method=method)
@@ -98,20 +109,23 @@ def build(
         gpus=boards,
         stored=None if settings.store is None else Stored(url=settings.store.url),
         warnings=[
-            *_warnings(journal, series.problems, settings, energy_part.coverage_percent),
+            *_warnings(journal, problems, settings, energy_part.coverage_percent),
             *suspect_warnings(boards),
+            *shared_with(held, series.series),
         ],
     )
     tables = {
         "queries.parquet": queries,
         "turns.parquet": turns_table(calls, energy.calls, method=method, clock=clock),
-        "energy.parquet": energy_table(series.series, stages, clock),
+        "energy.parquet": energy_table(ours, stages, clock),
         "server_metrics.parquet": server_metrics_table(journal, clock),
     }
     if journal.tables[Kind.ACTION].num_rows:
         tables["actions.parquet"] = actions_table(journal, clock)
     return Results(
-        summary, _provenance(journal, settings, series=series.series, energy=energy, task=task, kappa=kappa), tables
+        summary,
+        _provenance(journal, settings, series=ours, devices=described, energy=energy, task=task, kappa=kappa),
+        tables,
     )
 
 
@@ -163,6 +177,7 @@ def _provenance(
     settings: MeterSettings,
     *,
     series: Sequence[Series],
+    devices: Sequence[DeviceFacts],
     energy: RunEnergy,
     task: ResolvedTask | None,
     kappa: float,
@@ -182,7 +197,7 @@ def _provenance(
             "domains": [domain.value for domain in settings.energy.domains],
             "bounds": "tick edges, clock and tick time, rounding; not the method, not the gain of the sensor",
             "problem": energy.problem,
-            "devices": [dict(sorted(asdict(facts).items())) for facts in device_facts(journal).values()],
+            "devices": [dict(sorted(asdict(facts).items())) for facts in devices],
             "clocks": [
                 {
                     "device": one.facts.device,

@@ -1,5 +1,6 @@
 """The journal's calls as arrays, and whose energy each of them used."""
 
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +12,13 @@ from joulebench_runner.attribution.arrays import Bools, Floats, Ints, as_bools
 from joulebench_runner.attribution.buckets import Bucket
 from joulebench_runner.attribution.segments import Calls
 from joulebench_runner.journal.schema import Kind
+from joulebench_runner.ownership import OwnPods
 from joulebench_runner.results.arrow import ArrowColumn, pc
 from joulebench_runner.results.asked import Asked
 from joulebench_runner.results.tables import (
     UNKNOWN,
     Journal,
+    codes,
     equals,
     index_of,
     ints,
@@ -94,6 +97,22 @@ class CallTable:
     def measured(self, aliases: AbstractSet[str]) -> Bools:
         """bool[N]: calls to servers whose devices we measure."""
         return _members(self.table["alias"], aliases)
+
+    def served_by(self, serves: Callable[[str | None], bool]) -> Bools:
+        """bool[N]: calls to addresses that `serves` says yes to."""
+        urls = codes(self.table["server_url"])
+        answers = np.array([*map(serves, urls.names), serves(None)], dtype=np.bool_)
+        return as_bools(answers[urls.codes])
+
+    def with_pods(self, own: OwnPods) -> "CallTable":
+        """With the pods' names, as far as they are known by their addresses."""
+        urls = codes(self.table["server_url"])
+        pods = [own.pod_at(url) for url in urls.names]
+        names = pa.array([*(None if pod is None else pod[1] for pod in pods), None], pa.string())
+        found = names.take(pa.array(np.where(urls.codes < 0, len(pods), urls.codes), pa.int64()))
+        place = self.table.column_names.index("server_pod")
+        column = pc.coalesce(self.table["server_pod"], found)
+        return CallTable(self.table.set_column(place, "server_pod", column), self.query, self.bucket)
 
     def seconds(self, end: str, start: str) -> Floats:
         """float64[N]: from one of a call's times to another; NaN where either is not known."""

@@ -1,6 +1,6 @@
 """The whole run's attribution: every window, every device, every call."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,12 +13,14 @@ from joulebench_runner.attribution.arrays import Bools, Floats, Ints, as_ints
 from joulebench_runner.attribution.bounds import call_bounds
 from joulebench_runner.attribution.buckets import Bucket
 from joulebench_runner.attribution.core import Attribution, Occupancy, Segments, attribute
-from joulebench_runner.attribution.foreign import foreign_segments
+from joulebench_runner.attribution.foreign import foreign_segments, gap_segments
 from joulebench_runner.attribution.segments import UNKNOWN, Calls, claims
 from joulebench_runner.config import EnergySettings, Upstream
 from joulebench_runner.journal.schema import Kind
+from joulebench_runner.ownership import OwnPods
 from joulebench_runner.results.arrow import pc
 from joulebench_runner.results.calls import CallTable, cut_off_sends
+from joulebench_runner.results.ownership import ALWAYS, ALWAYS_NS, Holding, Holdings
 from joulebench_runner.results.series import DeviceFacts, Series
 from joulebench_runner.results.stages import Span
 from joulebench_runner.results.tables import Journal, equals, floats, ints, row_column, truths
@@ -68,8 +70,8 @@ class DeviceTotals:
     conserved: bool = True
     period_ns: int | None = None
 
-    def add(self, result: Attribution, window: Span) -> None:
-        """Take in one window."""
+    def add(self, result: Attribution, window: "_Part") -> None:
+        """Take in one stretch of the measured time."""
         self.buckets_mj += result.totals_mj
         self.total_mj += result.total_mj
         self.ticks += max(len(result.ticks) - 1, 0)
@@ -136,10 +138,15 @@ def run_energy(
     settings: EnergySettings,
     upstreams: Sequence[Upstream],
     kappa: float,
+    own: OwnPods | None = None,
+    held: Holdings | None = None,
 ) -> RunEnergy:
-    """Attribute all windows on all devices that serve the run."""
+    """Attribute all windows on all devices that serve the run.
+
+    `held`: when each of `series` did, on a cluster, where a device may serve one pod of the run (`own`) or none.
+    """
     run = RunEnergy(CallEnergy.unknown(len(calls)))
-    chosen = _chosen(series, settings)
+    chosen = _chosen(series, settings, held)
     described = _described(journal)
     run.stages_mj = [_span_energy_mj(span, _serving(chosen, span, described)) for span in spans]
     run.baseline_watts = _baseline_watts(spans, chosen, described)
@@ -148,12 +155,12 @@ def run_energy(
         return run
     aliases = {upstream.alias for upstream in upstreams if upstream.measured}
     run.foreign_reason = _foreign_reason(journal, upstreams)
-    totals = {_identity(one): DeviceTotals(one.facts) for one in chosen}
+    totals = {_identity(one.series): DeviceTotals(one.series.facts) for one in chosen}
+    who = _Who(journal, calls, aliases=aliases, own=own, method=settings.method, kappa=kappa)
     for window in windows:
-        scene = _Scene.of(journal, calls, window, aliases=aliases, method=settings.method, kappa=kappa)
-        _attribute_window(run, totals, scene, window, _serving(chosen, window, described))
+        _attribute_window(run, totals, who, window, _serving(chosen, window, described))
     run.devices = [device for device in totals.values() if device.window_ns]
-    run.clock_error_ns = max(one.clock.bound_ns for one in chosen)
+    run.clock_error_ns = max(one.series.clock.bound_ns for one in chosen)
     return run
 
 
@@ -162,10 +169,35 @@ def _identity(series: Series) -> tuple[str, str]:
     return series.facts.boot_id, series.facts.device
 
 
-def _chosen(series: Sequence[Series], settings: EnergySettings) -> list[Series]:
+@dataclass(frozen=True)
+class _Device:
+    """A device that counts, and when it serves the run."""
+
+    series: Series
+    holdings: Sequence[Holding]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One stretch of one device in which the same pods had it, within one span."""
+
+    series: Series
+    holding: Holding
+
+    @property
+    def start_ns(self) -> int:
+        return self.holding.start_ns
+
+    @property
+    def end_ns(self) -> int:
+        return self.holding.end_ns
+
+
+def _chosen(series: Sequence[Series], settings: EnergySettings, held: Holdings | None) -> list[_Device]:
     """Devices of the wanted domains. PSYS overlaps the packages and is taken only where it is the one domain wanted."""
     wanted = set(settings.domains) - ({Domain.PSYS} if len(set(settings.domains)) > 1 else set())
-    return [one for one in series if one.facts.domain in wanted]
+    times = [[ALWAYS]] * len(series) if held is None else held.by_series
+    return [_Device(one, found) for one, found in zip(series, times, strict=True) if one.facts.domain in wanted]
 
 
 def _problem(
@@ -173,7 +205,7 @@ def _problem(
     upstreams: Sequence[Upstream],
     *,
     series: Sequence[Series],
-    chosen: Sequence[Series],
+    chosen: Sequence[_Device],
     windows: Sequence[Span],
     problems: Sequence[str],
 ) -> str | None:
@@ -189,9 +221,13 @@ def _problem(
         ),
         (not series, "; ".join(problems) or "no energy ticks arrived"),
         (not chosen, f"no device of the wanted domains ({wanted}); there are devices of {domains}"),
+        (
+            not any(one.holdings for one in chosen),
+            "; ".join(["no device was given to a pod of this run's servers", *problems]),
+        ),
         (not windows, "the run ended before its first question, so nothing was measured"),
         (
-            not any(_overlaps(one, window) for one in chosen for window in windows),
+            not any(_overlaps(one.series, window) for one in chosen for window in windows),
             "no energy ticks arrived while questions ran",
         ),
     )
@@ -206,17 +242,20 @@ def _described(journal: Journal) -> set[tuple[str, str]]:
     return set(zip(instances, devices, strict=True))
 
 
-def _serving(chosen: Sequence[Series], span: Span, described: AbstractSet[tuple[str, str]]) -> list[Series]:
-    """The devices of one start: those that its meter was told of, and those whose ticks came to a later one.
+def _serving(chosen: Sequence[_Device], span: Span, described: AbstractSet[tuple[str, str]]) -> list[_Part]:
+    """What serves the run within one span: the devices of one start, those that its meter was told of, and those whose
+    ticks came to a later one, each while pods of the run had it.
 
     A run that was gone on with may have had others before: they say nothing about this time.
     """
-    return [
+    here = [
         one
         for one in chosen
-        if one.meter_boot_id == span.boot_id
-        and ((span.instance_id, one.facts.device) in described or _overlaps(one, span))
+        if one.series.meter_boot_id == span.boot_id
+        and ((span.instance_id, one.series.facts.device) in described or _overlaps(one.series, span))
     ]
+    parts = ((one.series, holding.within(span.start_ns, span.end_ns)) for one in here for holding in one.holdings)
+    return [_Part(series, holding) for series, holding in parts if holding is not None]
 
 
 def _overlaps(series: Series, window: Span) -> bool:
@@ -231,7 +270,7 @@ def _overlaps(series: Series, window: Span) -> bool:
 
 @dataclass(frozen=True)
 class _Scene:
-    """Who was in flight in one window: ended calls, calls that were cut off, and foreign requests."""
+    """Who was in flight in one stretch of time: ended calls, calls that were cut off, and foreign requests."""
 
     rows: Ints
     """int64[n]: rows of the call table; claimants 2i and 2i + 1 are call i's."""
@@ -239,40 +278,84 @@ class _Scene:
     split: Bools
     fallback: Bools
 
-    @classmethod
-    def of(
-        cls,
+
+class _Who:
+    """Finds out who was in flight, on all devices or on those that certain pods had. Each question is answered once."""
+
+    def __init__(
+        self,
         journal: Journal,
         calls: CallTable,
-        window: Span,
         *,
         aliases: AbstractSet[str],
+        own: OwnPods | None,
         method: Method,
         kappa: float,
-    ) -> "_Scene":
-        rows = _rows_in(calls, window, aliases)
-        ended = claims(calls.arrays(rows), method, kappa=kappa)
-        cut = cut_off_sends(journal, window.instance_id, aliases)
-        cut_claims = claims(_without_usage(cut, window.end_ns), Method.EQUAL)
-        others = _foreign(journal, window, aliases)
+    ) -> None:
+        self._journal = journal
+        self._calls = calls
+        self._aliases = aliases
+        self._own = own or OwnPods()
+        self._method = method
+        self._kappa = kappa
+        self._scenes: dict[tuple[str, Holding], _Scene] = {}
+
+    def rows_in(self, window: Span) -> Ints:
+        """The calls to servers that are measured, on any device."""
+        return self._rows(window.instance_id, Holding(window.start_ns, window.end_ns))
+
+    def scene(self, instance_id: str, holding: Holding) -> _Scene:
+        """Who was in flight on the devices that were held like this."""
+        key = (instance_id, holding)
+        if key not in self._scenes:
+            self._scenes[key] = self._look(instance_id, holding)
+        return self._scenes[key]
+
+    def _look(self, instance_id: str, holding: Holding) -> _Scene:
+        aliases = self._aliases_of(holding)
+        rows = self._rows(instance_id, holding)
+        ended = claims(self._calls.arrays(rows), self._method, kappa=self._kappa)
+        cut = cut_off_sends(self._journal, instance_id, aliases)
+        cut_claims = claims(_without_usage(cut, holding.end_ns), Method.EQUAL)
+        others = _foreign(self._journal, instance_id, aliases, serves=lambda url: self._serves(url, holding))
         first_cut, first_other = 2 * len(rows), 2 * (len(rows) + len(cut))
         segments = [ended.segments, _shifted(cut_claims.segments, first_cut)]
         segments += [_shifted(one, first_other + place) for place, one in enumerate(others)]
-        bucket = np.concatenate(
-            [
-                np.repeat(calls.bucket[rows], 2),
-                np.full(2 * len(cut), int(Bucket.ABANDONED)),
-                np.full(len(others), int(Bucket.FOREIGN)),
-            ]
+        buckets = [
+            np.repeat(self._calls.bucket[rows], 2),
+            np.full(2 * len(cut), int(Bucket.ABANDONED)),
+            np.full(len(others), int(Bucket.FOREIGN)),
+        ]
+        if holding.others:
+            # Nobody can say that the device rests for us while others have it too.
+            busy = Segments.concatenate(*segments)
+            gaps = gap_segments(busy, start_ns=holding.start_ns, end_ns=holding.end_ns)
+            segments.append(_shifted(gaps, first_other + len(others)))
+            buckets.append(np.full(1, int(Bucket.FOREIGN)))
+        occupancy = Occupancy(
+            Segments.concatenate(*segments),
+            np.concatenate(buckets),
+            start_ns=holding.start_ns,
+            end_ns=holding.end_ns,
         )
-        occupancy = Occupancy(Segments.concatenate(*segments), bucket, start_ns=window.start_ns, end_ns=window.end_ns)
-        return cls(rows, occupancy, ended.split, ended.fallback)
+        return _Scene(rows, occupancy, ended.split, ended.fallback)
 
+    def _rows(self, instance_id: str, holding: Holding) -> Ints:
+        calls = self._calls
+        same = truths(pc.equal(row_column(calls.table, "instance_id"), instance_id))
+        inside = (calls.ints("end_ns") > holding.start_ns) & (calls.ints("send_ns") < holding.end_ns)
+        chosen = same & inside & calls.measured(self._aliases_of(holding))
+        return np.flatnonzero(chosen & calls.served_by(lambda url: self._serves(url, holding)))
 
-def _rows_in(calls: CallTable, window: Span, aliases: AbstractSet[str]) -> Ints:
-    same = truths(pc.equal(row_column(calls.table, "instance_id"), window.instance_id))
-    inside = (calls.ints("end_ns") > window.start_ns) & (calls.ints("send_ns") < window.end_ns)
-    return np.flatnonzero(same & inside & calls.measured(aliases))
+    def _aliases_of(self, holding: Holding) -> AbstractSet[str]:
+        if holding.pods is None:
+            return self._aliases
+        return self._aliases & frozenset().union(*(self._own.aliases_of(pod) for pod in holding.pods))
+
+    def _serves(self, url: str | None, holding: Holding) -> bool:
+        """Whether the pods that hold a device may be behind an address: they are, or nobody knows whose it is."""
+        pod = None if url is None else self._own.pod_at(url)
+        return holding.pods is None or pod is None or pod in holding.pods
 
 
 def _without_usage(send_ns: Ints, end_ns: int) -> Calls:
@@ -302,11 +385,15 @@ def _scrapes(journal: Journal, aliases: AbstractSet[str]) -> dict[str, str]:
     return found
 
 
-def _foreign(journal: Journal, window: Span, aliases: AbstractSet[str]) -> list[Segments]:
+def _foreign(
+    journal: Journal, instance_id: str, aliases: AbstractSet[str], *, serves: Callable[[str], bool]
+) -> list[Segments]:
     table = journal.tables[Kind.SCRAPE]
-    here = truths(pc.equal(row_column(table, "instance_id"), window.instance_id))
+    here = truths(pc.equal(row_column(table, "instance_id"), instance_id))
     found = []
     for url, alias in _scrapes(journal, aliases).items():
+        if not serves(url):
+            continue
         rows = np.flatnonzero(here & equals(table, "server_url", url) & equals(table, "alias", alias))
         middle = (ints(table, "send_ns")[rows] + ints(table, "receive_ns")[rows]) // 2
         found.append(
@@ -331,46 +418,58 @@ def _foreign_reason(journal: Journal, upstreams: Sequence[Upstream]) -> str | No
 
 
 def _attribute_window(
-    run: RunEnergy, totals: dict[tuple[str, str], DeviceTotals], scene: _Scene, window: Span, here: Sequence[Series]
+    run: RunEnergy, totals: dict[tuple[str, str], DeviceTotals], who: _Who, window: Span, here: Sequence[_Part]
 ) -> None:
-    count, rows = len(scene.rows), scene.rows
-    run.calls.split[rows], run.calls.fallback[rows] = scene.split, scene.fallback
+    rows = who.rows_in(window)
     run.window_ns += window.end_ns - window.start_ns
-    run.measured_ns += window.end_ns - window.start_ns if here else 0
-    seen, whole = np.full(count, bool(here)), np.full(count, bool(here))
-    for one in here:
-        result = attribute(one.ticks, scene.occupancy)
-        totals[_identity(one)].add(result, window)
+    run.measured_ns += _length_ns(here)
+    served, seen, whole = (np.full(len(run.calls.seen), value) for value in (False, True, True))
+    for part in here:
+        scene, series = who.scene(window.instance_id, part.holding), part.series
+        mine, count = scene.rows, len(scene.rows)
+        run.calls.split[mine], run.calls.fallback[mine] = scene.split, scene.fallback
+        result = attribute(series.ticks, scene.occupancy)
+        totals[_identity(series)].add(result, part)
         energy = result.claimant_mj[: 2 * count].reshape(count, 2)
-        bounds = call_bounds(result, scene.occupancy, calls=count, clock_error_ns=one.clock.bound_ns)
-        run.calls.prefill_mj[rows] += energy[:, 0]
-        run.calls.decode_mj[rows] += energy[:, 1]
-        run.calls.low_mj[rows] += bounds.low_mj
-        run.calls.high_mj[rows] += bounds.high_mj
-        seen &= bounds.seen
-        whole &= bounds.whole
-    run.calls.seen[rows], run.calls.whole[rows] = seen, whole
+        bounds = call_bounds(result, scene.occupancy, calls=count, clock_error_ns=series.clock.bound_ns)
+        run.calls.prefill_mj[mine] += energy[:, 0]
+        run.calls.decode_mj[mine] += energy[:, 1]
+        run.calls.low_mj[mine] += bounds.low_mj
+        run.calls.high_mj[mine] += bounds.high_mj
+        served[mine] = True
+        seen[mine] &= bounds.seen
+        whole[mine] &= bounds.whole
+    run.calls.seen[rows], run.calls.whole[rows] = (served & seen)[rows], (served & whole)[rows]
 
 
-def _span_energy_mj(span: Span, series: Sequence[Series]) -> int | None:
+def _length_ns(parts: Sequence[_Part]) -> int:
+    """The time in which there was any of them."""
+    length, until_ns = 0, -ALWAYS_NS
+    for part in sorted(parts, key=lambda part: part.start_ns):
+        length += max(part.end_ns - max(part.start_ns, until_ns), 0)
+        until_ns = max(until_ns, part.end_ns)
+    return length
+
+
+def _span_energy_mj(span: Span, parts: Sequence[_Part]) -> int | None:
     """Energy of a stage on all devices; None where ticks do not cover it."""
-    here = [one.ticks for one in series]
-    length = span.end_ns - span.start_ns
-    if not here or length <= 0:
+    if not parts or span.end_ns <= span.start_ns:
         return None
-    if min(ticks.covered_ns(span.start_ns, span.end_ns) for ticks in here) < ENOUGH_COVERAGE * length:
-        return None
-    return round(sum(ticks.energy_between_mj(span.start_ns, span.end_ns) for ticks in here))
+    for part in parts:
+        covered = part.series.ticks.covered_ns(part.start_ns, part.end_ns)
+        if covered < ENOUGH_COVERAGE * (part.end_ns - part.start_ns):
+            return None
+    return round(sum(part.series.ticks.energy_between_mj(part.start_ns, part.end_ns) for part in parts))
 
 
 def _baseline_watts(
-    spans: Sequence[Span], series: Sequence[Series], described: AbstractSet[tuple[str, str]]
+    spans: Sequence[Span], chosen: Sequence[_Device], described: AbstractSet[tuple[str, str]]
 ) -> float | None:
     """Mean power in the last baseline stage, over the part that ticks cover."""
     for span in reversed([span for span in spans if span.stage is Stage.BASELINE]):
-        here = [one.ticks for one in _serving(series, span, described)]
-        covered = [ticks.covered_ns(span.start_ns, span.end_ns) for ticks in here]
+        parts = _serving(chosen, span, described)
+        covered = [part.series.ticks.covered_ns(part.start_ns, part.end_ns) for part in parts]
         if covered and all(covered):
-            energy = (ticks.energy_between_mj(span.start_ns, span.end_ns) for ticks in here)
+            energy = (part.series.ticks.energy_between_mj(part.start_ns, part.end_ns) for part in parts)
             return sum(mj * 1e6 / ns for mj, ns in zip(energy, covered, strict=True))
     return None

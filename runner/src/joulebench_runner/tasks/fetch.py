@@ -20,6 +20,10 @@ OnRows = Callable[[str, Iterable[dict[str, Any]], int], Iterable[dict[str, Any]]
 """(task, rows, how many) -> the same rows, while somebody watches."""
 
 
+class HubAwayError(BadInputError):
+    """The hub cannot be asked now; a later try may go better."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
     """What became of one task."""
@@ -125,7 +129,7 @@ def _commit(task: str, source: HubSource, settings: TaskSettings) -> str:
 
     endpoint = settings.hub_endpoint or constants.ENDPOINT
     page = f"{endpoint}/datasets/{source.id}"
-    api = HfApi(endpoint=endpoint, token=os.environ.get(TOKEN_VARIABLE))
+    api = HfApi(endpoint=endpoint, token=os.environ.get(settings.hub_token_variable or TOKEN_VARIABLE))
     try:
         api.auth_check(source.id, repo_type="dataset")
         return str(api.dataset_info(source.id, revision=source.revision, timeout=30).sha)
@@ -148,7 +152,7 @@ def _commit(task: str, source: HubSource, settings: TaskSettings) -> str:
     # Everything else that hides the hub: no network, no name, a time limit, a broken proxy, offline mode.
     except (OSError, HTTPError) as error:
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        raise BadInputError(
+        raise HubAwayError(
             f"{task}: the hub at {endpoint} cannot be asked: {reason}",
             remedy="Fetch on a machine with a network and copy the folder; --endpoint names a mirror.",
         ) from error
