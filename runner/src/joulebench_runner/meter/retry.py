@@ -13,9 +13,13 @@ LONGEST_RETRY_AFTER_SECONDS: Final = 120.0
 
 
 def delay_seconds(retry: int, *, headers: Mapping[str, str] | None, now: datetime) -> float:
-    """How long to wait before try number `retry` (1, 2, ...): what the server asks for, else doubling and capped."""
+    """How long to wait before try number `retry` (1, 2, ...): what the server asks for, else doubling and capped.
+
+    A server that asks for none ("at once") and refuses again would use up all tries in a moment, so none counts as
+    nothing asked for.
+    """
     asked = _retry_after_seconds(headers or {}, now=now)
-    if asked is not None:
+    if asked:
         return min(asked, LONGEST_RETRY_AFTER_SECONDS)
     return float(min(FIRST_DELAY_SECONDS * 2 ** (retry - 1), LONGEST_DELAY_SECONDS))
 
