@@ -12,6 +12,7 @@ from tests.cluster.api import Api
 from tests.cluster.cluster import Cluster
 from tests.cluster.dump import dump
 from tests.cluster.errors import NotPossibleHereError
+from tests.cluster.exporters import Exporter
 from tests.cluster.fakegpu.gpus import FakeGpu
 from tests.cluster.images import store
 from tests.cluster.session import Namespace
@@ -98,6 +99,15 @@ def gpus(gpus_of_node: list[FakeGpu]) -> Iterator[list[FakeGpu]]:
     yield gpus_of_node
     for gpu in gpus_of_node:
         gpu.recover()
+
+
+@pytest.fixture(scope="module")
+def exporter(cluster: Cluster, gpus_of_node: list[FakeGpu]) -> Iterator[Exporter]:
+    """The exporter of the first node, which has eight GPUs."""
+    assert len(gpus_of_node) == 8
+    deployed = Exporter.deploy(cluster)
+    yield deployed
+    deployed.remove()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The exporter as a DaemonSet on a node with GPUs: whose joules they are, who may read them, and what it survives."""
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -20,6 +19,7 @@ from tests.cluster.fakegpu import gpus as fake_gpus
 from tests.cluster.fakegpu.gpus import FakeGpu
 from tests.cluster.figures import FIGURES
 from tests.cluster.images.products import product
+from tests.cluster.models import RESTING_WATTS, Model, model_server, simulator, with_gpus
 from tests.cluster.objects import PORT, Object, pod, pod_spec
 from tests.cluster.relay import relayed
 from tests.cluster.session import Namespace
@@ -27,37 +27,7 @@ from tests.cluster.tokens import with_times
 
 from joulebench_exporter.client import ExporterAccessError, TickFlag
 
-RESTING_WATTS = 0.01
 QUESTIONS = 12
-
-
-def gpu_limits(count: int) -> Object:
-    return {"resources": {"limits": {fake_gpus.RESOURCE: str(count)}}}
-
-
-def with_gpus(name: str, count: int) -> Object:
-    """A pod that has GPUs and lets them rest."""
-    return pod(name, "rest", container_more=gpu_limits(count))
-
-
-def simulator(name: str, count: int, *, image: str) -> Object:
-    """A model server whose devices are the GPUs that its container is given."""
-    server: Object = {
-        "image": image,
-        "args": [
-            *("--host=0.0.0.0", f"--port={PORT}", "--speed=10", "--log=/log/requests.jsonl"),
-            *(f"--resting-watts={RESTING_WATTS}", "--words=200-200"),
-        ],
-        "readinessProbe": {"httpGet": {"path": "/health", "port": PORT}, "periodSeconds": 1},
-        "securityContext": {
-            "runAsUser": 65532,
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "log", "mountPath": "/log"}],
-    }
-    return pod(name, container_more={**gpu_limits(count), **server}, volumes=[{"name": "log", "emptyDir": {}}])
 
 
 def caller() -> Object:
@@ -70,37 +40,6 @@ def caller() -> Object:
     mounts = [{"name": "volume", "mountPath": "/tokens"}]
     spec = pod_spec("rest", container_more={"volumeMounts": mounts}, volumes=[projected])
     return {**pod("caller"), "spec": {**spec, "securityContext": {"fsGroup": 65532}}}
-
-
-@dataclass(frozen=True)
-class Model:
-    """A running model server."""
-
-    namespace: Namespace
-    address: str
-    gpus: list[FakeGpu]
-    """Its own."""
-
-    def log(self) -> list[dict[str, float]]:
-        """What each request truly cost."""
-        return [json.loads(line) for line in self.namespace.kubectl("exec", "model", "--", *_CAT).splitlines()]
-
-
-_CAT = ("cat", "/log/requests.jsonl")
-
-
-def own_gpus(namespace: Namespace, name: str, gpus: list[FakeGpu]) -> list[FakeGpu]:
-    """The GPUs that a pod was given, by its own account."""
-    uuids = namespace.kubectl("exec", name, "--", "printenv", "NVIDIA_VISIBLE_DEVICES").split(",")
-    return [gpu for gpu in gpus if gpu.uuid in uuids]
-
-
-@pytest.fixture(scope="module")
-def exporter(cluster: Cluster, gpus_of_node: list[FakeGpu]) -> Iterator[Exporter]:
-    """The exporter of the first node."""
-    deployed = Exporter.deploy(cluster)
-    yield deployed
-    deployed.remove()
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +67,9 @@ def model(callers: Namespace, gpus_of_node: list[FakeGpu]) -> Model:
     """A model server with two GPUs."""
     image = product("simulator")
     callers.cluster.load_image(image.archive, nodes=["node0"])
-    callers.apply(simulator("model", 2, image=image.name))
+    callers.apply(simulator("model", 2, image=image.name, flags=("--speed=10", "--words=200-200")))
     callers.ready("model")
-    address = callers.get("pod", "model")["status"]["podIP"]
-    return Model(callers, address, own_gpus(callers, "model", gpus_of_node))
+    return model_server(callers, "model", gpus_of_node)
 
 
 async def ask(session: aiohttp.ClientSession, url: str, number: int) -> None:
