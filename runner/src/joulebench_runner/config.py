@@ -7,10 +7,11 @@ them: `key_variable` names an environment variable of the meter's process.
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from joulebench_api.contracts.energy import Domain, Method
 from joulebench_api.contracts.summary import Prices
+from joulebench_runner.errors import BadInputError
 
 
 class Settings(BaseModel):
@@ -20,8 +21,19 @@ class Settings(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a settings file."""
-        return cls.model_validate_json(path.read_bytes())
+        """Read a settings file. Raises BadInputError that names the file and the first field that is wrong."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            message = f"cannot read the settings {path}: {error.strerror or error}"
+            raise BadInputError(message, remedy="Name a file of settings with --settings.") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise BadInputError(
+                f"{path}: {field}: {first['msg']}",
+                remedy=f"Write it as {cls.__name__} of this version has it (joulebench_runner/config.py).",
+            ) from error
 
     def write(self, path: Path) -> None:
         """Write a settings file, readable by this user alone; whoever reads it sees the old one or the new one."""

@@ -10,8 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from joulebench_runner import __version__
 from joulebench_runner.config import DriverSettings, TaskSettings
 from joulebench_runner.errors import BadInputError, ExitCode, RunnerError
@@ -26,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     task: TaskSettings | None = None
     try:
-        task = _read(options.settings).task
+        task = DriverSettings.read(options.settings).task
         print(_line(_fetch(task)), flush=True)  # noqa: T201 - the container's log
     except RunnerError as error:
         print(f"joulebench fetch: {error.message}", file=sys.stderr)  # noqa: T201 - likewise
@@ -67,17 +65,6 @@ def _termination(error: RunnerError, task: TaskSettings | None) -> str:
         remedy=error.remedy,
     )
     return PreflightReport(runner_version=__version__, findings=[finding]).as_message()
-
-
-def _read(path: Path) -> DriverSettings:
-    try:
-        return DriverSettings.read(path)
-    except OSError as error:
-        raise BadInputError(f"cannot read the driver's settings: {error}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BadInputError(f"{path}: {field}: {first['msg']}") from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -22,7 +22,10 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.exit_with_stdin:
         die_with_parent(watch_stdin=True)
-    settings = DriverSettings.read(arguments.settings)
+    try:
+        settings = DriverSettings.read(arguments.settings)
+    except RunnerError as error:
+        parser.exit(error.exit_code, f"joulebench driver: {error.message}\n  {error.remedy}\n")
     environment = driver_environment(os.environ)
     os.environ.clear()
     os.environ.update(environment)

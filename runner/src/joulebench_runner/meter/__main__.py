@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from joulebench_api.contracts.meter import DriverDone, Finalise
 from joulebench_runner import processes
 from joulebench_runner.config import MeterSettings
-from joulebench_runner.errors import BadInputError, ExitCode, RunnerError, StoppedError, StoreError
+from joulebench_runner.errors import ExitCode, RunnerError, StoppedError, StoreError
 from joulebench_runner.kept_settings import keep_settings
 from joulebench_runner.meter.app import Meter
 from joulebench_runner.verdict import Outcome, verdict
@@ -29,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     processes.die_with_parent(watch_stdin=options.exit_with_stdin)
     try:
-        settings = _read(options.settings)
+        settings = MeterSettings.read(options.settings)
     except RunnerError as error:
         return _failed(error, settings=None)
     try:
@@ -125,17 +123,6 @@ def _interrupt_on_signals(meter: Meter) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, meter.interrupt, f"stopped by {number.name}")
-
-
-def _read(path: Path) -> MeterSettings:
-    try:
-        return MeterSettings.read(path)
-    except OSError as error:
-        raise BadInputError(f"cannot read the meter's settings: {error}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BadInputError(f"{path}: {field}: {first['msg']}") from error
 
 
 def _parser() -> argparse.ArgumentParser:
