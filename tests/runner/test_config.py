@@ -13,7 +13,7 @@ from joulebench_runner.errors import BadInputError, ExitCode
 @pytest.mark.parametrize("kind", [MeterSettings, DriverSettings])
 def test_a_file_that_is_not_there_is_named(kind: type[MeterSettings | DriverSettings], tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"cannot read the settings .*absent\.json: No such file") as caught:
-        kind.read(tmp_path / "absent.json")
+        kind.read_given(tmp_path / "absent.json")
     assert caught.value.remedy
 
 
@@ -21,7 +21,7 @@ def test_a_field_that_is_wrong_is_named(tmp_path: Path) -> None:
     path = tmp_path / "driver.json"
     path.write_text('{"run_id": 7}')
     with pytest.raises(BadInputError, match=r"driver\.json: run_id: Input should be a valid string") as caught:
-        DriverSettings.read(path)
+        DriverSettings.read_given(path)
     assert "DriverSettings" in (caught.value.remedy or "")
 
 

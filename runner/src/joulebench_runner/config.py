@@ -21,9 +21,14 @@ class Settings(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a settings file. Raises BadInputError that names the file and the first field that is wrong."""
+        """Read a settings file. Raises OSError and pydantic's ValidationError."""
+        return cls.model_validate_json(path.read_bytes())
+
+    @classmethod
+    def read_given(cls, path: Path) -> Self:
+        """Read the file of `--settings`. Raises BadInputError that names the file and the first field that is wrong."""
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.read(path)
         except OSError as error:
             message = f"cannot read the settings {path}: {error.strerror or error}"
             raise BadInputError(message, remedy="Name a file of settings with --settings.") from error

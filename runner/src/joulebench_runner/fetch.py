@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     task: TaskSettings | None = None
     try:
-        task = DriverSettings.read(options.settings).task
+        task = DriverSettings.read_given(options.settings).task
         print(_line(_fetch(task)), flush=True)  # noqa: T201 - the container's log
     except RunnerError as error:
         print(f"joulebench fetch: {error.message}", file=sys.stderr)  # noqa: T201 - likewise

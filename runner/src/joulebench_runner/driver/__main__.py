@@ -23,7 +23,7 @@ def main() -> int:
     if arguments.exit_with_stdin:
         die_with_parent(watch_stdin=True)
     try:
-        settings = DriverSettings.read(arguments.settings)
+        settings = DriverSettings.read_given(arguments.settings)
     except RunnerError as error:
         parser.exit(error.exit_code, f"joulebench driver: {error.message}\n  {error.remedy}\n")
     environment = driver_environment(os.environ)

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     processes.die_with_parent(watch_stdin=options.exit_with_stdin)
     try:
-        settings = MeterSettings.read(options.settings)
+        settings = MeterSettings.read_given(options.settings)
     except RunnerError as error:
         return _failed(error, settings=None)
     try:
