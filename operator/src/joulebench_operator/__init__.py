@@ -1,3 +1,3 @@
-"""The Kubernetes operator: benchmark runs in; deployments, jobs and status out. Not built yet."""
+"""The Kubernetes operator: benchmark runs in; deployments, jobs and status out."""
 
 __version__ = "0.1.0.dev0"

@@ -1,0 +1,1 @@
+"""ModelServers: a Deployment, its Services, and how they stand. Pure decisions."""
