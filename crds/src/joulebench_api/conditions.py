@@ -113,6 +113,8 @@ class Reason(StrEnum):
     SERVER_NOT_FOUND = "ServerNotFound"
     UNKNOWN_PRESET = "UnknownPreset"
     UNKNOWN_ACCELERATOR_PROFILE = "UnknownAcceleratorProfile"
+    NAME_TAKEN = "NameTaken"
+    REFUSED = "Refused"
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     MODEL_UNAVAILABLE = "ModelUnavailable"
@@ -233,6 +235,14 @@ ADVICE: Mapping[Reason, Advice] = MappingProxyType(
         ),
         Reason.UNKNOWN_ACCELERATOR_PROFILE: Advice(
             "Nobody has configured an accelerator profile of that name.", "Choose one that the message names."
+        ),
+        Reason.NAME_TAKEN: Advice(
+            "An object of the name that joulebench needs belongs to somebody else; it is left alone.",
+            "Remove it, or choose another name.",
+        ),
+        Reason.REFUSED: Advice(
+            "The API server refuses an object that is needed.",
+            "Read its words in the message: a quota, a policy, or a field of `podTemplate` or `placement`.",
         ),
         Reason.UNSCHEDULABLE: Advice(
             "No node has room for a pod.", "Ask for less, free accelerators, or correct placement and accelerator."
