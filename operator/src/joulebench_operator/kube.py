@@ -97,7 +97,11 @@ class Kube:
 
     async def emit(self, event: Object) -> None:
         """Write an event of events.k8s.io."""
-        await self._request("post", EVENT.path(event["metadata"]["namespace"]), event)
+        await self.post(EVENT.path(event["metadata"]["namespace"]), event)
+
+    async def post(self, path: str, body: Object) -> Object:
+        """Create an object below a path."""
+        return await self._request("post", path, body)
 
     async def _apply(self, path: str, body: Object, *, manager: str) -> Object:
         options: dict[str, Any] = {"field_manager": manager, "force_conflicts": True}

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from joulebench_operator.health import Health
 from joulebench_operator.inquiring import Inquirer
 from joulebench_operator.kinds import OWN, Key
 from joulebench_operator.kube import Kube
-from joulebench_operator.leadership import lead, resign
+from joulebench_operator.leadership import Election, lead
 from joulebench_operator.objects import key_of
 from joulebench_operator.options import Options
 from joulebench_operator.reconciling import Reconciler
@@ -48,15 +48,23 @@ async def run(options: Options, configuration: OperatorConfiguration, *, control
     """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+
+    def take_signals() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+
+    take_signals()
     health = Health()
     async with (
         _client() as client,
         web.serving(metrics_listen=options.metrics_listen, probes_listen=options.probes_listen, health=health),
     ):
-        operator = _Operator(options, configuration, controllers, client=client, health=health)
-        working = asyncio.create_task(_leading(options, client, operator) if options.candidacy else operator.work())
+        operator = _Operator(
+            options, configuration, controllers, client=client, health=health, take_signals=take_signals
+        )
+        election = _election(options, client)
+        leading = operator.work() if election is None else lead(election, name=_name(options), work=operator.work)
+        working = asyncio.create_task(leading)
         stopping = asyncio.create_task(stopped.wait())
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         failed = working.done()
@@ -64,17 +72,21 @@ async def run(options: Options, configuration: OperatorConfiguration, *, control
             task.cancel()
         outcome, _ = await asyncio.gather(working, stopping, return_exceptions=True)
         await operator.close()
-        if options.candidacy is not None and not failed:
-            await resign(options.candidacy, Kube(client))
+        if election is not None:
+            await election.resign()
         if isinstance(outcome, Exception):
             raise outcome
         return 1 if failed else 0
 
 
-async def _leading(options: Options, client: ApiClient, operator: "_Operator") -> None:
+def _election(options: Options, client: ApiClient) -> Election | None:
     if options.candidacy is None:
-        raise TypeError("without a candidacy there is no lease")
-    await lead(options.candidacy, client=client, work=operator.work)
+        return None
+    return Election(options.candidacy, kube=Kube(client), clock=time.monotonic)
+
+
+def _name(options: Options) -> str:
+    return "" if options.candidacy is None else options.candidacy.name
 
 
 @asynccontextmanager
@@ -106,7 +118,9 @@ class _Operator:
         *,
         client: ApiClient,
         health: Health,
+        take_signals: Callable[[], None],
     ) -> None:
+        self._take_signals = take_signals
         self._options = options
         self._controllers = controllers
         self._configuration = configuration
@@ -170,12 +184,16 @@ class _Operator:
             metrics.QUEUE_ADDS.inc()
             queue.add(key)
 
-        await kopf.operator(
+        others = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
             registry=watching.registry(self._cache, add),
             settings=watching.settings(),
             standalone=True,
             **watching.scope(self._options.watch_namespaces),
         )
+        # kopf has just taken them; it would end its own tasks alone.
+        self._take_signals()
+        await kopf.run_tasks(tasks, ignored=others)
 
     async def _resync(self, queue: WorkQueue) -> None:
         while True:

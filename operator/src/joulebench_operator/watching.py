@@ -30,6 +30,7 @@ def registry(cache: Cache, add: Callable[[Key], None]) -> kopf.OperatorRegistry:
         add: puts a key into the queue.
     """
     made = kopf.OperatorRegistry()
+    kopf.on.login(registry=made)(_login)
     for kind in WATCHED:
         where = {"group": kind.group, "version": kind.version, "plural": kind.plural, "registry": made}
         # kopf holds back all events until every kind was listed and indexed, so the picture is whole when the first
@@ -37,6 +38,12 @@ def registry(cache: Cache, add: Callable[[Key], None]) -> kopf.OperatorRegistry:
         kopf.index(id=f"index-{kind.plural}", **where)(_indexer(cache))  # type: ignore[arg-type]
         kopf.on.event(id=f"event-{kind.plural}", **where)(_observer(kind, cache, add))  # type: ignore[arg-type]
     return made
+
+
+async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """The pod's own rights, or those of the kubeconfig."""
+    in_pod = kopf.login_with_service_account(**kwargs)
+    return in_pod if in_pod is not None else kopf.login_with_kubeconfig(**kwargs)
 
 
 def _indexer(cache: Cache) -> Any:
