@@ -1,19 +1,25 @@
 """An event loop whose time we turn."""
 
 import asyncio
+import selectors
+
+
+class _Turning(selectors.DefaultSelector):
+    """Does not wait: the time that it should have waited has passed at once."""
+
+    passed_seconds = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.passed_seconds += timeout or 0.0
+        return super().select(0)
 
 
 class TurnedLoop(asyncio.SelectorEventLoop):
     """A loop whose clock jumps to the next timer when there is nothing else to do."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.jumped_seconds = 0.0
+        self._turning = _Turning()
+        super().__init__(self._turning)
 
     def time(self) -> float:
-        return self.jumped_seconds
-
-    def _run_once(self) -> None:
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
-            self.jumped_seconds = max(self.jumped_seconds, self._scheduled[0].when())  # type: ignore[attr-defined]
-        super()._run_once()  # type: ignore[misc]
+        return self._turning.passed_seconds
