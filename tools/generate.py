@@ -20,6 +20,7 @@ from tools import (  # noqa: E402 - needs the path above
     generate_exporter_flags,
     generate_image_locks,
     generate_metrics_reference,
+    generate_operator_reference,
     generate_proto,
     generate_results_reference,
 )
@@ -38,6 +39,7 @@ def pages() -> dict[str, str]:
         "docs/reference/cli.md": generate_cli_reference.render(),
         "docs/reference/exporter-metrics.md": generate_metrics_reference.render(),
         "docs/reference/exporter-flags.md": generate_exporter_flags.render(),
+        "docs/reference/operator.md": generate_operator_reference.render(),
         **generate_api_reference.render(),
         **generate_image_locks.render(),
     }

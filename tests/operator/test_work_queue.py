@@ -114,6 +114,18 @@ def test_it_tells_how_long_the_oldest_waits_and_the_longest_visit_takes(loop: Tu
     assert loop.run_until_complete(story()) == (7, 7)
 
 
+def test_it_tells_how_long_each_key_has_waited(loop: TurnedLoop) -> None:
+    async def story() -> list[float]:
+        told: list[float] = []
+        queue = WorkQueue(waited=told.append)
+        queue.add(key("a"))
+        await asyncio.sleep(3)
+        await drain(queue)
+        return told
+
+    assert loop.run_until_complete(story()) == [3]
+
+
 @given(st.lists(st.tuples(st.sampled_from(["add", "later", "fail", "take", "done"]), st.sampled_from("abc"))))
 def test_no_key_is_ever_worked_on_twice_at_once_and_none_is_lost(steps: list[tuple[str, str]]) -> None:
     async def story() -> None:

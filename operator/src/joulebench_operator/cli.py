@@ -10,6 +10,9 @@ import click
 from joulebench_operator import __version__
 from joulebench_operator.errors import BadOptionError, OperatorError
 
+PREFIX: Final = "JOULEBENCH_OPERATOR"
+"""Of the variables that flags may stand in."""
+
 _EPILOG: Final = """\
 Every flag can stand in the environment: JOULEBENCH_OPERATOR_CONFIG, JOULEBENCH_OPERATOR_WATCH_NAMESPACES, ...
 
@@ -21,7 +24,7 @@ Exit status: 0 stopped by a signal, 1 failed or lost its lease (start it again),
 
 @click.command(
     epilog=_EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "JOULEBENCH_OPERATOR"},
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": PREFIX},
 )
 @click.option("--config", type=click.Path(path_type=Path), help="File with the OperatorConfiguration.")
 @click.option("--watch-namespaces", default="", metavar="A,B", help="Only these namespaces; all by default.")
@@ -41,11 +44,21 @@ Exit status: 0 stopped by a signal, 1 failed or lost its lease (start it again),
     "images",
     multiple=True,
     metavar="PART=IMAGE",
-    help="Image of a part of this release: runner, or an engine such as LlamaCpp. May be repeated.",
+    help="Image of a part of this release: runner, or an engine such as LlamaCpp. May be repeated; in the variable, separated by spaces.",
 )
-@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
 @click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+    "--log-format",
+    type=click.Choice(["json", "text"]),
+    default="json",
+    show_default=True,
+    help="Form of the logs on stderr.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="From which level on.",
 )
 @click.version_option(__version__, prog_name="joulebench-operator")
 def main(

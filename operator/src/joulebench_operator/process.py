@@ -133,7 +133,7 @@ class _Operator:
 
     async def work(self) -> None:
         """Work until cancelled; ends by itself only if a part of it died."""
-        queue = WorkQueue()
+        queue = WorkQueue(waited=metrics.QUEUE_SECONDS.observe)
         self._http = aiohttp.ClientSession()
         self._inquirer = Inquirer(cache=self._cache, kube=self._kube, http=self._http, changed=queue.add)
         reconciler = Reconciler(

@@ -18,11 +18,12 @@ class WorkQueue:
     """Keys, each at most once. For one event loop.
 
     Args:
-        clock: the loop's clock, in seconds.
+        waited: is told how long each key has waited, in seconds.
     """
 
-    def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
-        self._clock = clock or asyncio.get_running_loop().time
+    def __init__(self, *, waited: Callable[[float], None] = lambda _: None) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._waited = waited
         self._waiting: dict[Key, float] = {}
         """Keys to be given out, in order, with the time since when they wait."""
         self._processing: dict[Key, float] = {}
@@ -60,8 +61,8 @@ class WorkQueue:
         async with self._ready:
             await self._ready.wait_for(lambda: bool(self._waiting))
             key = next(iter(self._waiting))
-            del self._waiting[key]
             self._processing[key] = self._clock()
+            self._waited(self._processing[key] - self._waiting.pop(key))
             return key
 
     def done(self, key: Key) -> None:
@@ -102,10 +103,6 @@ class WorkQueue:
     def longest_processing_seconds(self) -> float:
         """How long the longest visit that goes on now has taken."""
         return self._clock() - min(self._processing.values()) if self._processing else 0.0
-
-    def waited_seconds(self, key: Key) -> float:
-        """How long a key that waits has done so."""
-        return self._clock() - self._waiting[key]
 
     def _now_due(self, key: Key) -> None:
         self._due.pop(key, None)
