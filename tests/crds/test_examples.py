@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from joulebench_api.checking.names_used import check_names
-from joulebench_api.engines.registry import builder, engine_of
+from joulebench_api.engines.registry import engine_of, local_builder
 from joulebench_api.loading import load, load_all, server_spec
 from joulebench_api.merging import cells
 from joulebench_api.problems import Severity
@@ -64,7 +64,7 @@ def test_what_is_for_a_laptop_can_be_started_there(name: str) -> None:
     server = server_spec(loaded)
 
     assert loaded.warnings == []
-    assert isinstance(server, External) or builder(engine_of(server))
+    assert isinstance(server, External) or local_builder(engine_of(server))
     assert (loaded.run.spec.agent, loaded.run.spec.load, loaded.run.spec.submodels) == (None, None, ())
 
 

@@ -20,12 +20,13 @@ def _option(key: str, value: Any) -> Iterator[str]:
         yield f"--{key}" if value else f"--no-{key}"
     elif isinstance(value, list | tuple):
         for entry in value:
-            yield from (f"--{key}", _text(entry))
+            yield from (f"--{key}", text(entry))
     else:
-        yield from (f"--{key}", _text(value))
+        yield from (f"--{key}", text(value))
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """One value as an argument: text as it is, anything else as JSON."""
     if isinstance(value, str):
         return value
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
-from joulebench_api.engines import llamacpp, simulator
+from joulebench_api.engines import llamacpp, simulator, vllm
 from joulebench_api.engines.command import EngineCommand
 from joulebench_api.engines.presets import find_preset
 from joulebench_api.errors import UnknownNameError, UnsupportedSpecError
@@ -23,9 +23,12 @@ class Builder(Protocol):
 
 
 BUILDERS: Mapping[Engine, Builder] = MappingProxyType(
-    {Engine.LLAMA_CPP: llamacpp.command, Engine.SIMULATOR: simulator.command}
+    {Engine.VLLM: vllm.command, Engine.LLAMA_CPP: llamacpp.command, Engine.SIMULATOR: simulator.command}
 )
 """The engines that can be started."""
+
+LOCAL = (Engine.LLAMA_CPP, Engine.SIMULATOR)
+"""The engines that a local run starts by itself, since they come with joulebench; the others need a cluster."""
 
 
 def builder(engine: Engine | str) -> Builder:
@@ -40,6 +43,17 @@ def builder(engine: Engine | str) -> Builder:
         )
     raise UnknownNameError(
         f"spec.engine: '{engine}' is not an engine; {available}", remedy=did_you_mean(engine, list(Engine))
+    )
+
+
+def local_builder(engine: Engine | str) -> Builder:
+    """The builder of an engine that a local run starts. Raises UnknownNameError for those that need a cluster."""
+    found = builder(engine)
+    if engine in LOCAL:
+        return found
+    raise UnknownNameError(
+        f"spec.engine: {engine} cannot be started by a local run; engines that can: {joined(list(LOCAL))}",
+        remedy="run it on a cluster, or start it yourself and name it by server.external.url",
     )
 
 

@@ -78,14 +78,16 @@ def _tasks(data: Path) -> list[Row]:
 
 
 def _engines() -> list[Row]:
-    from joulebench_api.engines.registry import BUILDERS  # noqa: PLC0415 - keeps --help fast
+    from joulebench_api.engines.registry import BUILDERS, LOCAL  # noqa: PLC0415 - keeps --help fast
     from joulebench_api.v1alpha1.engine import Engine  # noqa: PLC0415 - keeps --help fast
 
     return [
         {
             "name": engine.value,
-            "startable": engine in BUILDERS,
-            "use": "server.template" if engine in BUILDERS else "start it yourself, name it by server.external.url",
+            "startable": engine in LOCAL,
+            "use": "server.template" + ("" if engine in LOCAL else ", on a cluster")
+            if engine in BUILDERS
+            else "start it yourself, name it by server.external.url",
         }
         for engine in Engine
     ]

@@ -15,7 +15,7 @@ from joulebench_api.engines import simulator
 from joulebench_api.engines.arguments import render
 from joulebench_api.engines.command import EngineCommand
 from joulebench_api.engines.presets import Preset, find_preset
-from joulebench_api.engines.registry import builder, engine_of
+from joulebench_api.engines.registry import engine_of, local_builder
 from joulebench_api.engines.simulator import device_count
 from joulebench_api.errors import ApiError, UnsupportedSpecError
 from joulebench_api.loading import Loaded, server_spec
@@ -109,7 +109,7 @@ def _serving(
 def owned(spec: ModelServerSpec, *, alias: str, role: str, path: str, ready_seconds: float) -> Serving:
     """A server that the run starts and stops. `path` is the field that describes it, for messages."""
     engine = engine_of(spec)
-    build = builder(engine)
+    build = local_builder(engine)
     model_path = _embedded_file(find_preset(spec.preset)) if spec.preset is not None else Path(str(spec.model))
     _check_model(model_path, path=f"{path}.model")
     _check_installed("xllamacpp", engine=engine, package="xllamacpp", path=path)
