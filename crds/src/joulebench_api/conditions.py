@@ -95,6 +95,7 @@ class Reason(StrEnum):
     PREEMPTED = "Preempted"
     RETRYING = "Retrying"
     WAITING_FOR_ROUND = "WaitingForRound"
+    REPLACED = "Replaced"
     # what preflight finds
     PREFLIGHT_PASSED = "PreflightPassed"
     UNKNOWN_TASK = "UnknownTask"
@@ -185,6 +186,7 @@ ADVICE: Mapping[Reason, Advice] = MappingProxyType(
             "The infrastructure failed; what is answered is kept and the rest is asked again.", _WAIT
         ),
         Reason.WAITING_FOR_ROUND: Advice("The next round is not due yet.", "See `status.nextScheduleTime`."),
+        Reason.REPLACED: Advice("A new `rerunToken` started another attempt before this one had ended.", "Nothing."),
         Reason.PREFLIGHT_PASSED: Advice("Everything that was looked at is good.", "Nothing."),
         Reason.UNKNOWN_TASK: Advice(
             "The runner's image has no task of that name.",
