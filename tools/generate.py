@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 from tools import (  # noqa: E402 - needs the path above
     generate_api_reference,
     generate_catalog,
+    generate_chart,
     generate_cli_reference,
     generate_crds,
     generate_exporter_flags,
@@ -32,13 +33,14 @@ OTHERS: Sequence[Callable[..., list[str]]] = (
 
 
 def pages() -> dict[str, str]:
-    """The reference pages and the locks of images, by their paths."""
+    """The reference pages, the locks of images and parts of the chart, by their paths."""
     return {
         "docs/reference/results.md": generate_results_reference.render(),
         "docs/reference/cli.md": generate_cli_reference.render(),
         "docs/reference/exporter-metrics.md": generate_metrics_reference.render(),
         "docs/reference/exporter-flags.md": generate_exporter_flags.render(),
         **generate_api_reference.render(),
+        **generate_chart.render(),
         **generate_image_locks.render(),
     }
 
