@@ -1,4 +1,4 @@
-"""Makes the parts of the chart that follow from other files: the schema of its value `config`, and the table of its values.
+"""Makes the parts of the chart that follow from other files: the schema of its value `config`, the table of its values.
 
 The rest of values.schema.json is written by hand. What describes a value is the comment before it in values.yaml.
 """
@@ -21,8 +21,8 @@ _LINE = re.compile(r"(?P<indent> *)(?P<key>[A-Za-z]+):(?P<value>.*)")
 _HEADER = """<!-- Generated from charts/joulebench/values.yaml by `make generate`; do not edit. -->
 # Values of the chart
 
-Other names, and values of other types, are refused before anything is installed. [Install on a cluster](../guide/install.md)
-tells which of them matter.
+Other names, and values of other types, are refused before anything is installed.
+[Install on a cluster](../guide/install.md) tells which of them matter.
 
 | value | default | meaning |
 |---|---|---|
