@@ -44,7 +44,8 @@ Exit status: 0 stopped by a signal, 1 failed or lost its lease (start it again),
     "images",
     multiple=True,
     metavar="PART=IMAGE",
-    help="Image of a part of this release: runner, or an engine such as LlamaCpp. May be repeated; in the variable, separated by spaces.",
+    help="Image of a part of this release: runner, or an engine such as LlamaCpp. May be repeated (in the variable:"
+    " separated by spaces).",
 )
 @click.option(
     "--log-format",
