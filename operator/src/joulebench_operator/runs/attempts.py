@@ -1,0 +1,44 @@
+"""Attempts: a run has one, and one more for each new `rerunToken`. Retries within an attempt are its Job's."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from joulebench_api.conditions import Reason
+from joulebench_api.v1alpha1.status import MAX_ATTEMPTS
+from joulebench_operator.objects import Object
+from joulebench_operator.runs.recorded import Recorded, text, time_text
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The attempt that is on."""
+
+    number: int
+    """From 1."""
+    token: str | None
+    recorded: Recorded
+    """What the status says about this attempt; nothing if it is a new one."""
+    earlier: tuple[Object, ...]
+    """The attempts before it, as the status has them."""
+
+
+def current(item: Object, recorded: Recorded) -> Attempt:
+    """The newest attempt, or a new one if `rerunToken` was given a value that the newest does not have."""
+    token = text((item.get("spec") or {}).get("rerunToken"))
+    *earlier, newest = recorded.attempts or [{}]
+    if not newest:
+        return Attempt(1, token, Recorded(), ())
+    known = text(newest.get("rerunToken"))
+    if token is None or token == known:
+        return Attempt(newest["number"], known, recorded, tuple(earlier))
+    return Attempt(newest["number"] + 1, token, Recorded(), (*earlier, newest))
+
+
+def listed(attempt: Attempt, entry: Object, *, now: datetime) -> list[Object]:
+    """`status.attempts` with `entry` for the attempt that is on: the last ten. One that was cut short says so."""
+    earlier = [one if "completionTime" in one else _replaced(one, now) for one in attempt.earlier]
+    return [*earlier, entry][-MAX_ATTEMPTS:]
+
+
+def _replaced(entry: Object, now: datetime) -> Object:
+    return {**entry, "reason": Reason.REPLACED, "completionTime": time_text(now)}

@@ -1,0 +1,87 @@
+"""What the API server says about a Job of ours and its pods."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from joulebench_operator.cache import Cache
+from joulebench_operator.kinds import POD
+from joulebench_operator.names import ATTEMPT_LABEL, PART_LABEL, RUN_LABEL
+from joulebench_operator.objects import Object
+from joulebench_operator.runs.recorded import objects, text, time_of
+
+PODS_LAG: Final = timedelta(seconds=15)
+"""How much later than its Job's end the end of a pod may be heard of: the two are watched apart."""
+
+
+def is_over(job: Object) -> bool:
+    """Whether it is complete or has failed."""
+    return completed(job) or failure(job) is not None
+
+
+def completed(job: Object) -> bool:
+    """Whether it has ended well."""
+    return _condition(job, "Complete") is not None
+
+
+def failure(job: Object) -> Mapping[str, Any] | None:
+    """The condition that says why it has failed; None if it has not."""
+    return _condition(job, "Failed")
+
+
+def _condition(job: Object, kind: str) -> Mapping[str, Any] | None:
+    found = objects((job.get("status") or {}).get("conditions"))
+    return next((one for one in found if one.get("type") == kind and one.get("status") == "True"), None)
+
+
+def is_suspended(job: Object) -> bool:
+    """Whether it is held back, by us or by Kueue."""
+    return bool((job.get("spec") or {}).get("suspend"))
+
+
+def failures(job: Object) -> int:
+    """How many of its pods have failed."""
+    found = (job.get("status") or {}).get("failed")
+    return found if isinstance(found, int) else 0
+
+
+def pods(cache: Cache, namespace: str, *, run: str, attempt: int, part: str) -> list[Object]:
+    """The pods of a part of an attempt, the newest first."""
+    labels = {RUN_LABEL: run, ATTEMPT_LABEL: str(attempt), PART_LABEL: part}
+    found = cache.labelled(POD, namespace, labels)
+    return sorted(found, key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
+
+
+def container(pod: Object, name: str) -> Mapping[str, Any]:
+    """The state of a container, an init container included: `waiting`, `running` or `terminated`; else empty."""
+    status = pod.get("status") or {}
+    found = [*objects(status.get("initContainerStatuses")), *objects(status.get("containerStatuses"))]
+    state = next((one.get("state") for one in found if one.get("name") == name), None)
+    return state if isinstance(state, Mapping) else {}
+
+
+def ended(pod: Object, name: str) -> Mapping[str, Any] | None:
+    """How a container has ended; None while it has not."""
+    found = container(pod, name).get("terminated")
+    return found if isinstance(found, Mapping) else None
+
+
+def message(pod: Object, name: str) -> str | None:
+    """The termination message of a container."""
+    return text((ended(pod, name) or {}).get("message"))
+
+
+def may_tell_more(job: Object, pods: list[Object], name: str, *, now: datetime) -> bool:
+    """Whether a pod of a Job that is over has an end that we have not heard of yet."""
+    over = failure(job) or _condition(job, "Complete") or {}
+    since = time_of(over.get("lastTransitionTime"))
+    return since is not None and now - since < PODS_LAG and any(ended(pod, name) is None for pod in pods)
+
+
+def exit_codes(pod: Object) -> dict[str, int]:
+    """The exit code of each container that has ended, init containers first."""
+    status = pod.get("status") or {}
+    found = [*objects(status.get("initContainerStatuses")), *objects(status.get("containerStatuses"))]
+    names = [str(one.get("name")) for one in found]
+    ends = ((name, ended(pod, name)) for name in names)
+    return {name: end["exitCode"] for name, end in ends if end is not None and isinstance(end.get("exitCode"), int)}

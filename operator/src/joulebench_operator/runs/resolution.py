@@ -1,0 +1,74 @@
+"""A run with all defaults filled in, checked for what cannot be carried out."""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from joulebench_api.defaults import resolve as with_defaults
+from joulebench_api.errors import ApiError
+from joulebench_api.v1alpha1.benchmark_run import BenchmarkRun, BenchmarkRunSpec
+from joulebench_operator.decision import Context
+from joulebench_operator.objects import Object
+from joulebench_operator.runs import policy
+from joulebench_operator.runs.parties import parties
+from joulebench_operator.runs.refusal import RefusedRunError, refused
+
+_RUNNER = "runner"
+
+
+@dataclass(frozen=True)
+class ResolvedRun:
+    """A run that can be carried out."""
+
+    run: BenchmarkRun
+    image: str
+    """The runner's."""
+
+    @property
+    def spec(self) -> BenchmarkRunSpec:
+        """Its spec, with all defaults filled in."""
+        return self.run.spec
+
+
+def resolve(item: Object, context: Context) -> ResolvedRun:
+    """The run of an object. Raises RefusedRunError."""
+    try:
+        written = _read(item)
+        resolved = with_defaults(written, configuration=context.configuration)
+        policy.check(written.spec, configuration=context.configuration, settings=context.settings)
+    except (ApiError, ValidationError) as error:
+        raise refused(error) from error
+    _check_available(resolved.spec)
+    return ResolvedRun(resolved, _image(resolved.spec, context))
+
+
+def _read(item: Object) -> BenchmarkRun:
+    # Annotations are left out: kubectl keeps a copy of the whole object in one.
+    kept = {name: item["metadata"][name] for name in ("name", "namespace", "labels") if name in item["metadata"]}
+    spec = BenchmarkRunSpec.model_validate(item.get("spec") or {})
+    return BenchmarkRun.model_validate({"metadata": kept, "spec": spec})
+
+
+def _image(spec: BenchmarkRunSpec, context: Context) -> str:
+    image = spec.runner.image or context.settings.images.get(_RUNNER)
+    if image is None:
+        raise RefusedRunError(
+            "spec.runner.image: no image is known for the runner",
+            remedy="name one, or ask the administrator to set defaults.runner.image",
+        )
+    return image
+
+
+def _check_available(spec: BenchmarkRunSpec) -> None:
+    if spec.shards > 1:
+        raise RefusedRunError(f"spec.shards: {spec.shards}: more than one is not available yet", remedy="remove shards")
+    for party in parties(spec):
+        if party.source.external is not None and party.source.external.headers_secret_ref is not None:
+            raise RefusedRunError(
+                f"{party.field}.external.headersSecretRef: not available yet", remedy="use apiKeySecretRef"
+            )
+    claim = None if spec.results.store is None else spec.results.store.claim
+    if claim is not None and ".." in (claim.path or "").split("/"):
+        raise RefusedRunError(
+            f"spec.results.store.claim.path: {claim.path} leads out of the claim", remedy="name a folder of the claim"
+        )

@@ -1,0 +1,70 @@
+"""How the runner's Job and its pod stand while the attempt is on."""
+
+from dataclasses import dataclass
+
+from joulebench_api.contracts.meter import MeterStatus, Stage
+from joulebench_api.contracts.ports import METER_STATUS_PORT
+from joulebench_operator.cache import Cache
+from joulebench_operator.inquiry import MeterStatus as MeterInquiry
+from joulebench_operator.objects import Object
+from joulebench_operator.runs import jobs_seen, trouble
+from joulebench_operator.runs.located import address, with_port
+from joulebench_operator.runs.trouble import Trouble
+from joulebench_operator.runs.volumes import METER
+
+_ENDING = frozenset({Stage.SHUTDOWN, Stage.EXPORT})
+
+
+@dataclass(frozen=True)
+class Runner:
+    """The runner, as far as is known."""
+
+    job: Object | None
+    pods: tuple[Object, ...]
+    """The newest first."""
+    trouble: Trouble | None = None
+    inquiry: MeterInquiry | None = None
+    status: MeterStatus | None = None
+    """What its meter answered."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its meter runs."""
+        return self.inquiry is not None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether all is asked."""
+        return self.status is not None and self.status.stage in _ENDING
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether questions are asked, or are about to be: the servers answered it."""
+        return self.status is not None and self.status.stage is not Stage.STARTUP
+
+    @property
+    def failures(self) -> int:
+        """How many of its pods have failed."""
+        return 0 if self.job is None else jobs_seen.failures(self.job)
+
+    @property
+    def waits_for_quota(self) -> bool:
+        """Whether Kueue holds it back."""
+        return self.job is not None and jobs_seen.is_suspended(self.job)
+
+
+def runner(job: Object | None, pods: list[Object], cache: Cache) -> Runner:
+    """What the cluster and the meter say."""
+    if job is None or not pods:
+        return Runner(job, tuple(pods))
+    newest = pods[0]
+    inquiry = _inquiry(newest)
+    status = None if inquiry is None else cache.answer(inquiry)
+    return Runner(job, tuple(pods), trouble.of_pod(newest), inquiry, status)
+
+
+def _inquiry(pod: Object) -> MeterInquiry | None:
+    host = address(pod)
+    if host is None or "running" not in jobs_seen.container(pod, METER):
+        return None
+    return MeterInquiry(f"http://{with_port(host, METER_STATUS_PORT)}")
