@@ -56,14 +56,14 @@ class ServerController:
 def _decision(item: Object, plan: ServerPlan, context: Context) -> Decision:
     needed = is_needed(item, context.cache)
     wake = waking(item, plan.spec, needed=needed, now=context.now)
-    made = children(plan, replicas=plan.spec.replicas if wake.awake else 0)
+    wanted = plan.spec.replicas if wake.awake else 0
+    made = children(plan, replicas=wanted)
     pods = seen_pods(plan.namespace, selector(plan), context.cache)
     template = made[0].body["spec"]["template"]["metadata"]["annotations"][TEMPLATE]
-    asleep = not wake.awake
-    seen = observed(plan, pods, template=template, wanted=plan.spec.replicas, asleep=asleep, cache=context.cache)
+    seen = observed(item, plan, pods, template=template, wanted=wanted, cache=context.cache)
     return Decision(
         children=made,
-        conditions=conditions(seen, asleep=asleep, now=context.now),
+        conditions=conditions(seen, asleep=not wake.awake, now=context.now),
         status=_status(item, seen, wake, context),
         inquiries=tuple(_inquiries(seen)),
         again_after_seconds=_again(seen, wake, context),

@@ -108,7 +108,7 @@ def _ran(pod: SeenPod) -> timedelta:
     start, end = instant(pod.ended.get("startedAt")), instant(pod.ended.get("finishedAt"))
     if pod.ended.get("exitCode") not in _KILLED or start is None or end is None:
         return timedelta()
-    became_unready = instant((pod.condition("Ready") or {}).get("lastTransitionTime"))
+    became_unready = pod.changed("Ready")
     return timedelta() if became_unready is not None and became_unready > start else end - start
 
 

@@ -91,7 +91,8 @@ def _container(plan: ServerPlan) -> Object:
         "name": CONTAINER,
         "image": plan.image,
         **({} if policy is None else {"imagePullPolicy": str(policy)}),
-        "command": list(plan.command.argv),
+        # Kubernetes would replace `$(NAME)` by a variable's value; arguments are taken as they are.
+        "command": [argument.replace("$(", "$$(") for argument in plan.command.argv],
         "env": list(_env(plan)),
         **({"envFrom": env_from} if env_from else {}),
         "ports": [{"name": "http", "containerPort": plan.command.port, "protocol": "TCP"}],

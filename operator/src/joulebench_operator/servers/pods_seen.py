@@ -76,6 +76,14 @@ class SeenPod:
         found = self.condition(name) or {}
         return instant(found.get("lastTransitionTime")) if found.get("status") == "True" else None
 
+    def changed(self, name: str) -> datetime | None:
+        """Since when a condition is as it is."""
+        return instant((self.condition(name) or {}).get("lastTransitionTime"))
+
+    def is_since(self, time: datetime | None) -> bool:
+        """Whether it was not made before that time."""
+        return time is None or self.created is None or self.created >= time
+
     @property
     def container(self) -> Object:
         """The status of its one container; empty while there is none."""

@@ -13,7 +13,7 @@ from joulebench_operator.kinds import DEPLOYMENT, Key
 from joulebench_operator.objects import Object
 from joulebench_operator.servers.failures import Failure, failure
 from joulebench_operator.servers.plan import ServerPlan
-from joulebench_operator.servers.pods_seen import SeenPod
+from joulebench_operator.servers.pods_seen import SeenPod, instant
 from joulebench_operator.servers.readiness import complaint, serves
 from joulebench_operator.servers.sleeping import stamp
 
@@ -45,14 +45,16 @@ class Observed:
 
 
 def observed(
-    plan: ServerPlan, pods: Sequence[SeenPod], *, template: str, wanted: int, asleep: bool, cache: Cache
+    item: Object, plan: ServerPlan, pods: Sequence[SeenPod], *, template: str, wanted: int, cache: Cache
 ) -> Observed:
-    """Sort the pods; `template` is the hash of today's template."""
+    """Sort the pods; `template` is the hash of today's template, `wanted` the replicas that should serve now."""
+    # A server that was deleted and made again may still have pods of its former life.
+    birth = instant(item["metadata"].get("creationTimestamp"))
     alive = [pod for pod in pods if not pod.is_over]
-    current = [pod for pod in alive if pod.template == template and not pod.is_going]
+    current = [pod for pod in alive if pod.template == template and not pod.is_going and pod.is_since(birth)]
     return Observed(
         plan=plan,
-        wanted=0 if asleep else wanted,
+        wanted=wanted,
         current=current,
         leaving=[pod for pod in alive if pod not in current],
         served=[pod for pod in current if serves(plan, pod, cache)],
@@ -133,6 +135,8 @@ def _stage(seen: Observed, pod: SeenPod) -> str:
     if pod.is_ready:
         trouble = complaint(seen.plan, pod, seen.cache)
         return f"{pod.name} warms up{_since(pod.since('Ready'))}" + ("" if trouble is None else f": {trouble}")
+    if pod.container.get("started"):
+        return f"{pod.name} does not answer {seen.plan.command.health_path}{_since(pod.changed('Ready'))}"
     if pod.running_since is not None:
         return f"{pod.name} loads the model{_since(pod.running_since)}"
     scheduled = pod.since("PodScheduled")
