@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.operator.servers.builders import (
-    Object,
     condition,
     conditions,
     crashed,
@@ -22,6 +21,7 @@ from tests.operator.servers.builders import (
 
 from joulebench_api.v1alpha1.status import ModelServerStatus
 from joulebench_operator.inquiry import LastWords, Served
+from joulebench_operator.objects import Object
 
 
 def test_without_a_pod_it_starts() -> None:
@@ -306,7 +306,7 @@ def test_what_really_runs_is_recorded() -> None:
     assert len(resolved["configuration"]["sha256"]) == 64
 
 
-STATES = st.one_of(
+STATES: st.SearchStrategy[Object] = st.one_of(
     st.sampled_from([state for state, _, _, _ in FAILURES]),
     st.builds(running, since=st.integers(0, 50), ready=st.one_of(st.none(), st.integers(0, 50))),
     st.just(scheduled()),

@@ -80,9 +80,10 @@ def only_on_products(affinity: Object, *, products: tuple[str, ...], resource: s
     node = affinity.get("nodeAffinity") or {}
     required = node.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
     # Terms are alternatives, so each of them has to hold it.
+    anywhere: tuple[Object, ...] = ({},)
     terms = [
         {**term, "matchExpressions": [*(term.get("matchExpressions") or ()), expression]}
-        for term in required.get("nodeSelectorTerms") or ({},)
+        for term in required.get("nodeSelectorTerms") or anywhere
     ]
     required = {**required, "nodeSelectorTerms": terms}
     return {**affinity, "nodeAffinity": {**node, "requiredDuringSchedulingIgnoredDuringExecution": required}}
