@@ -36,6 +36,13 @@ def test_the_image_is_the_spec_s_else_the_configuration_s_else_the_engine_s() ->
     assert plan(engine="Simulator").image == "ours/simulator:1"
 
 
+def test_what_is_configured_for_an_engine_counts_for_its_presets_too() -> None:
+    configured = {"engines": {"LlamaCpp": {"image": "fleet/llamacpp"}}}
+    assert plan(preset="smollm2-135m-instruct", configuration=configured).image == "fleet/llamacpp"
+    named = {**configured, "presets": {"smollm2-135m-instruct": {"engine": "vLLM", "model": "org/other"}}}
+    assert plan(preset="smollm2-135m-instruct", configuration=named).command.argv[:3] == ("vllm", "serve", "org/other")
+
+
 @pytest.mark.parametrize(
     ("spec", "count"),
     [

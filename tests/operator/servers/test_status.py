@@ -179,7 +179,14 @@ def test_a_failure_is_told_by_its_cause(state: Object, reason: str, text: str, h
         ("OSError: org/x is not a local folder and is not a valid model identifier", "ModelUnavailable", False),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "OutOfMemory", False),
         ("ValueError: No available memory for the cache blocks.", "OutOfMemory", False),
+        ("there is no model file at /model/a.gguf", "ModelUnavailable", False),
+        (
+            "ValueError: Free memory on device cuda:0 (1.0/80.0 GiB) on startup is less than desired",
+            "OutOfMemory",
+            False,
+        ),
         ("RuntimeError: something else", "ServerCrashed", False),
+        ("INFO If out of memory occurs, lower gpu_memory_utilization", "ServerCrashed", False),
     ],
 )
 def test_the_last_words_tell_the_cause(words: str, reason: str, hopeless: bool) -> None:
@@ -191,6 +198,12 @@ def test_the_last_words_tell_the_cause(words: str, reason: str, hopeless: bool) 
     other = "Stalled" if hopeless else "Reconciling"
     assert conditions(decided) == {"Ready": f"False {reason}", other: f"True {reason}"}
     assert condition(decided).message.endswith(words)
+
+
+def test_what_is_told_is_never_too_long_for_a_condition() -> None:
+    here = world()
+    here.pod(**unschedulable("no room " * 500))
+    assert len(condition(here.decide()).message) == 1024
 
 
 def test_the_words_of_one_ending_are_asked_for_once() -> None:

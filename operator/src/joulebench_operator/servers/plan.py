@@ -85,7 +85,7 @@ def server_plan(
     pydantic's ValidationError for a spec that cannot be used here.
     """
     _check_preset(spec, configuration)
-    resolved = resolve_server(spec, configuration=configuration, namespace=namespace)
+    resolved = resolve_server(_with_engine(spec, configuration), configuration=configuration, namespace=namespace)
     engine = engine_of(resolved)
     build = builder(engine)
     profile = profile_of(resolved, configuration)
@@ -119,6 +119,14 @@ def _check_preset(spec: ModelServerSpec, configuration: OperatorConfiguration) -
         remedy=did_you_mean(name, there) or "name one of them, or give engine and model",
         reason=Reason.UNKNOWN_PRESET,
     )
+
+
+def _with_engine(spec: ModelServerSpec, configuration: OperatorConfiguration) -> ModelServerSpec:
+    """A built-in preset's engine said aloud, so that what is configured for the engine counts."""
+    preset = PRESETS.get(spec.preset or "")
+    if preset is None or spec.preset in configuration.presets or spec.engine is not None:
+        return spec
+    return spec.model_copy(update={"engine": preset.engine})
 
 
 def _image(spec: ModelServerSpec, engine: Engine, settings: Settings) -> str:
