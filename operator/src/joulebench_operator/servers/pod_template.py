@@ -13,6 +13,7 @@ from joulebench_operator.pods.overlay import by_key, lay, lay_open, plain
 from joulebench_operator.servers.accelerators import only_on_products
 from joulebench_operator.servers.model_files import secret_variable, sub_path, variable
 from joulebench_operator.servers.plan import ServerPlan
+from joulebench_operator.servers.refusals import RefusedSpecError
 
 CONTAINER: Final = "server"
 """The one container of a server's pod."""
@@ -37,6 +38,7 @@ _VLLM_FOLDERS: Final = (
     variable("VLLM_NO_USAGE_STATS", "1"),
 )
 """Everything that is worth keeping goes to the cache, and there is a home that any user can write to."""
+_PARTS: Final = frozenset({"metadata", "spec", "container"})
 _OTHERS_IMAGES: Final = (Engine.VLLM, Engine.SGLANG, Engine.OLLAMA)
 """Engines whose images are not ours: they may need to be root, and may write outside their volumes."""
 
@@ -47,9 +49,28 @@ def pod_template(plan: ServerPlan) -> Object:
         "metadata": {"labels": pod_labels(plan), "annotations": dict(_STAYS)},
         "spec": {**_pod_fields(plan), "containers": [_container(plan)], "volumes": list(_volumes(plan))},
     }
-    administered = lay_open(template, container=CONTAINER, overlay=plan.profile_template)
-    laid = lay(administered, container=CONTAINER, overlay=plan.spec.pod_template, placement=plan.spec.placement)
+    laid = lay(
+        _administered(plan, template),
+        container=CONTAINER,
+        overlay=plan.spec.pod_template,
+        placement=plan.spec.placement,
+    )
     return _marked(_on_products(plan, laid))
+
+
+def _administered(plan: ServerPlan, template: Object) -> Object:
+    """With what the administrator's profile lays over it. Nobody has checked its form, so that is done here."""
+    overlay = plan.profile_template
+    try:
+        if overlay.keys() <= _PARTS:
+            return lay_open(template, container=CONTAINER, overlay=overlay)
+    except (AttributeError, KeyError, TypeError):
+        pass
+    profile = None if plan.spec.accelerator is None else plan.spec.accelerator.profile
+    raise RefusedSpecError(
+        f"spec.accelerator.profile: what '{profile}' lays over pods does not have the form of podTemplate",
+        remedy="let the administrator write metadata, spec and container below its podTemplate",
+    )
 
 
 def pod_labels(plan: ServerPlan) -> dict[str, str]:
