@@ -110,6 +110,23 @@ def test_another_configuration_is_another_server() -> None:
     assert here.template() != before
 
 
+def test_what_a_user_adds_takes_nothing_away_from_the_profile() -> None:
+    profile = {
+        "env": [{"name": "NCCL_IB_HCA", "value": "mlx5"}],
+        "placement": {"tolerations": [{"key": "gpu", "operator": "Exists"}], "nodeSelector": {"gpu": "h100"}},
+    }
+    made = plan(
+        accelerator={"profile": "h100"},
+        configuration={"accelerators": {"h100": profile}},
+        env=[{"name": "B", "value": "b"}],
+        placement={"tolerations": [{"key": "team", "operator": "Exists"}], "nodeSelector": {"zone": "a"}},
+    )
+    spec = pod_template(made)["spec"]
+    assert [entry["key"] for entry in spec["tolerations"]] == ["gpu", "team"]
+    assert spec["nodeSelector"] == {"gpu": "h100", "zone": "a"}
+    assert {"NCCL_IB_HCA", "B"} <= {entry["name"] for entry in spec["containers"][0]["env"]}
+
+
 @pytest.mark.parametrize("template", [{"hostNetwork": True}, {"spec": "x"}, {"spec": {"volumes": [{"emptyDir": {}}]}}])
 def test_a_profile_of_another_form_is_told(template: Any) -> None:
     here = world(accelerator={"profile": "ib"})

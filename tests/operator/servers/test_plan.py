@@ -63,7 +63,9 @@ def test_how_many_accelerators(spec: dict[str, Any], count: int) -> None:
 def test_a_profile_says_where_and_by_what_resource() -> None:
     profile = {"resourceName": "amd.com/gpu", "placement": {"nodeSelector": {"a": "b"}}, "podTemplate": {"spec": {}}}
     made = plan(accelerator={"profile": "mi300"}, configuration={"accelerators": {"mi300": profile}})
-    assert (made.resource_name, made.profile_template) == ("amd.com/gpu", {"spec": {}})
+    assert made.resource_name == "amd.com/gpu"
+    assert made.profile is not None
+    assert made.profile.pod_template == {"spec": {}}
     assert made.spec.placement is not None
     assert made.spec.placement.node_selector == {"a": "b"}
 

@@ -20,7 +20,7 @@ _PRODUCT_LABELS: Final = {
 """The label of nodes that names the product, by the beginning of the resource's name: the vendors' own discovery."""
 
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
-_NEED_ONE: Final = (Engine.VLLM, Engine.SGLANG)
+_NEED_ONE: Final = (Engine.VLLM,)
 """Engines that get accelerators unless `accelerator.count` is 0; others get them only if `accelerator` is written."""
 
 

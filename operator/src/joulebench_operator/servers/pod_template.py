@@ -39,7 +39,7 @@ _VLLM_FOLDERS: Final = (
 )
 """Everything that is worth keeping goes to the cache, and there is a home that any user can write to."""
 _PARTS: Final = frozenset({"metadata", "spec", "container"})
-_OTHERS_IMAGES: Final = (Engine.VLLM, Engine.SGLANG, Engine.OLLAMA)
+_OTHERS_IMAGES: Final = (Engine.VLLM,)
 """Engines whose images are not ours: they may need to be root, and may write outside their volumes."""
 
 
@@ -60,15 +60,19 @@ def pod_template(plan: ServerPlan) -> Object:
 
 def _administered(plan: ServerPlan, template: Object) -> Object:
     """With what the administrator's profile lays over it. Nobody has checked its form, so that is done here."""
-    overlay = plan.profile_template
+    if plan.profile is None:
+        return template
+    overlay = plan.profile.pod_template or {}
+    # The spec's placement holds the profile's already, but its own lists replace the profile's.
+    placed = lay(template, container=CONTAINER, overlay=None, placement=plan.profile.placement)
     try:
         if overlay.keys() <= _PARTS:
-            return lay_open(template, container=CONTAINER, overlay=overlay)
+            return lay_open(placed, container=CONTAINER, overlay=overlay)
     except (AttributeError, KeyError, TypeError):
         pass
-    profile = None if plan.spec.accelerator is None else plan.spec.accelerator.profile
+    name = None if plan.spec.accelerator is None else plan.spec.accelerator.profile
     raise RefusedSpecError(
-        f"spec.accelerator.profile: what '{profile}' lays over pods does not have the form of podTemplate",
+        f"spec.accelerator.profile: what '{name}' lays over pods does not have the form of podTemplate",
         remedy="let the administrator write metadata, spec and container below its podTemplate",
     )
 
@@ -136,7 +140,8 @@ def _env(plan: ServerPlan) -> Iterator[Object]:
         own.append(variable("NVIDIA_VISIBLE_DEVICES", "void"))
     if plan.command.key_variable is not None and spec.api_key_secret_ref is not None:
         own.append(secret_variable(plan.command.key_variable, spec.api_key_secret_ref))
-    yield from by_key(own, [plain(entry) for entry in spec.env], key="name")
+    administered = () if plan.profile is None else plan.profile.env or ()
+    yield from by_key(own, [plain(entry) for entry in (*administered, *spec.env)], key="name")
 
 
 def _probes(plan: ServerPlan) -> Object:
