@@ -54,12 +54,14 @@ class SeenPod:
     @property
     def ip(self) -> str | None:
         """Its address."""
-        return self._status.get("podIP")
+        found: str | None = self._status.get("podIP")
+        return found
 
     @property
     def node(self) -> str | None:
         """The node that it is on."""
-        return self._spec.get("nodeName")
+        found: str | None = self._spec.get("nodeName")
+        return found
 
     @property
     def is_ready(self) -> bool:
@@ -75,6 +77,14 @@ class SeenPod:
         """Since when a condition is True."""
         found = self.condition(name) or {}
         return instant(found.get("lastTransitionTime")) if found.get("status") == "True" else None
+
+    def changed(self, name: str) -> datetime | None:
+        """Since when a condition is as it is."""
+        return instant((self.condition(name) or {}).get("lastTransitionTime"))
+
+    def is_since(self, time: datetime | None) -> bool:
+        """Whether it was not made before that time."""
+        return time is None or self.created is None or self.created >= time
 
     @property
     def container(self) -> Object:

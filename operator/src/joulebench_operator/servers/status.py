@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from joulebench_api.conditions import ConditionType, Reason
-from joulebench_api.v1alpha1.status import MAX_ENDPOINTS, ConditionStatus
+from joulebench_api.v1alpha1.status import MAX_ENDPOINTS, MESSAGE_LENGTH, ConditionStatus
 from joulebench_operator.cache import Cache
 from joulebench_operator.decision import Wanted
 from joulebench_operator.kinds import DEPLOYMENT, Key
 from joulebench_operator.objects import Object
 from joulebench_operator.servers.failures import Failure, failure
 from joulebench_operator.servers.plan import ServerPlan
-from joulebench_operator.servers.pods_seen import SeenPod
+from joulebench_operator.servers.pods_seen import SeenPod, instant
 from joulebench_operator.servers.readiness import complaint, serves
 from joulebench_operator.servers.sleeping import stamp
 
@@ -45,14 +45,16 @@ class Observed:
 
 
 def observed(
-    plan: ServerPlan, pods: Sequence[SeenPod], *, template: str, wanted: int, asleep: bool, cache: Cache
+    item: Object, plan: ServerPlan, pods: Sequence[SeenPod], *, template: str, wanted: int, cache: Cache
 ) -> Observed:
-    """Sort the pods; `template` is the hash of today's template."""
+    """Sort the pods; `template` is the hash of today's template, `wanted` the replicas that should serve now."""
+    # A server that was deleted and made again may still have pods of its former life.
+    birth = instant(item["metadata"].get("creationTimestamp"))
     alive = [pod for pod in pods if not pod.is_over]
-    current = [pod for pod in alive if pod.template == template and not pod.is_going]
+    current = [pod for pod in alive if pod.template == template and not pod.is_going and pod.is_since(birth)]
     return Observed(
         plan=plan,
-        wanted=0 if asleep else wanted,
+        wanted=wanted,
         current=current,
         leaving=[pod for pod in alive if pod not in current],
         served=[pod for pod in current if serves(plan, pod, cache)],
@@ -68,7 +70,13 @@ def conditions(seen: Observed, *, asleep: bool, now: datetime) -> tuple[Wanted, 
 
 def stalled(reason: Reason, message: str) -> tuple[Wanted, ...]:
     """The conditions of a server that cannot go on without a change by somebody."""
-    return Wanted(_READY, _FALSE, reason, message), Wanted(_STALLED, _TRUE, reason, message)
+    return _wanted(_READY, _FALSE, reason, message), _wanted(_STALLED, _TRUE, reason, message)
+
+
+def _wanted(kind: ConditionType, status: ConditionStatus, reason: Reason, message: str) -> Wanted:
+    """A condition; what a scheduler or a log says may be longer than a condition can hold."""
+    short = message if len(message) <= MESSAGE_LENGTH else f"{message[: MESSAGE_LENGTH - 3]}..."
+    return Wanted(kind, status, reason, short)
 
 
 def endpoints(seen: Observed) -> list[Object]:
@@ -82,7 +90,7 @@ def _standing(seen: Observed, *, asleep: bool, now: datetime) -> tuple[Wanted, .
         return _resting(seen, asleep=asleep)
     if seen.is_ready:
         message = _with_doubts(f"{_replicas(seen)} at {seen.plan.url}", seen)
-        return (Wanted(_READY, _TRUE, Reason.SERVING, message),)
+        return (_wanted(_READY, _TRUE, Reason.SERVING, message),)
     failed = _failure(seen, now)
     if failed is not None and failed.hopeless:
         return stalled(failed.reason, _with_doubts(failed.message, seen))
@@ -93,14 +101,14 @@ def _standing(seen: Observed, *, asleep: bool, now: datetime) -> tuple[Wanted, .
 def _resting(seen: Observed, *, asleep: bool) -> tuple[Wanted, ...]:
     reason = Reason.ASLEEP if asleep else Reason.SCALED_TO_ZERO
     message = "off until a run needs it" if asleep else "replicas is 0"
-    ready = Wanted(_READY, _FALSE, reason, message)
+    ready = _wanted(_READY, _FALSE, reason, message)
     if not seen.current and not seen.leaving:
         return (ready,)
-    return ready, Wanted(_RECONCILING, _TRUE, reason, "its pods end")
+    return ready, _wanted(_RECONCILING, _TRUE, reason, "its pods end")
 
 
 def _reconciling(reason: Reason, message: str) -> tuple[Wanted, ...]:
-    return Wanted(_READY, _FALSE, reason, message), Wanted(_RECONCILING, _TRUE, reason, message)
+    return _wanted(_READY, _FALSE, reason, message), _wanted(_RECONCILING, _TRUE, reason, message)
 
 
 def _failure(seen: Observed, now: datetime) -> Failure | None:
@@ -133,6 +141,8 @@ def _stage(seen: Observed, pod: SeenPod) -> str:
     if pod.is_ready:
         trouble = complaint(seen.plan, pod, seen.cache)
         return f"{pod.name} warms up{_since(pod.since('Ready'))}" + ("" if trouble is None else f": {trouble}")
+    if pod.container.get("started"):
+        return f"{pod.name} does not answer {seen.plan.command.health_path}{_since(pod.changed('Ready'))}"
     if pod.running_since is not None:
         return f"{pod.name} loads the model{_since(pod.running_since)}"
     scheduled = pod.since("PodScheduled")
