@@ -1,0 +1,49 @@
+"""What the last lines of an engine's log say about why it ended."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from joulebench_api.conditions import Reason
+
+_SIGNS: Final[Mapping[Reason, str]] = {
+    Reason.INVALID_SPEC: r"unrecognized arguments?:|error: argument |error: invalid argument|error: unknown argument"
+    r"|error: ambiguous option|error: the following arguments are required|joulebench-simulator: error:",
+    Reason.MODEL_UNAVAILABLE: r"RepositoryNotFound|GatedRepo|RevisionNotFound|EntryNotFound|Cannot access gated repo"
+    r"|is not a local folder and is not a valid model identifier|Repository Not Found|401 Client Error"
+    r"|403 Client Error|404 Client Error|Invalid repository ID or local directory|OfflineModeIsEnabled"
+    r"|couldn't connect to .{1,80} to load|failed to open GGUF file|gguf_init_from_file: failed|failed to load model"
+    r"|No such file or directory: '?/model|Can't load the configuration of"
+    r"|no .{0,40}file named .{0,60}config\.json",
+    Reason.OUT_OF_MEMORY: r"out of memory|OutOfMemoryError|No available memory for the cache blocks"
+    r"|larger than the available KV cache memory|KV cache is needed, which is larger"
+    r"|Free memory on device .{0,120} is less than desired|std::bad_alloc|Cannot allocate memory",
+}
+"""By reason, in the order in which they are looked for: a model that is not there is no matter of memory."""
+
+_HOPELESS: Final = frozenset({Reason.INVALID_SPEC})
+_LENGTH: Final = 600
+
+
+def cause(text: str) -> tuple[Reason, str]:
+    """Reason, and the line that says so. ServerCrashed and the last line where nothing tells more."""
+    for reason, signs in _SIGNS.items():
+        for line in text.splitlines():
+            if re.search(signs, line, re.IGNORECASE):
+                return reason, _short(line)
+    return Reason.SERVER_CRASHED, _short(_last_line(text))
+
+
+def is_hopeless(reason: Reason) -> bool:
+    """Whether the same spec fails again however often it is tried."""
+    return reason in _HOPELESS
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _short(line: str) -> str:
+    words = " ".join(line.split())
+    return words if len(words) <= _LENGTH else f"{words[:_LENGTH]}..."

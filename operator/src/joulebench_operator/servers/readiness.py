@@ -1,0 +1,33 @@
+"""Which pods serve: ready by their probes, and found to answer."""
+
+from joulebench_operator.cache import Cache
+from joulebench_operator.inquiry import Served, ServedAnswer
+from joulebench_operator.servers.plan import ServerPlan
+from joulebench_operator.servers.pods_seen import SeenPod
+
+
+def inquiry(plan: ServerPlan, pod: SeenPod) -> Served | None:
+    """What is to be asked of a pod; None while its probes do not find it ready."""
+    if not pod.is_ready or pod.ip is None:
+        return None
+    host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+    model = plan.command.served_model_name if plan.command.key_variable is None else None
+    return Served(f"http://{host}:{plan.command.port}", plan.command.health_path, model, pod.uid)
+
+
+def serves(plan: ServerPlan, pod: SeenPod, cache: Cache) -> bool:
+    """Whether it was asked and answered as it should."""
+    answer = _answer(plan, pod, cache)
+    return answer is not None and answer.ready
+
+
+def complaint(plan: ServerPlan, pod: SeenPod, cache: Cache) -> str | None:
+    """What was wrong with its answer."""
+    answer = _answer(plan, pod, cache)
+    return None if answer is None or answer.ready else answer.message
+
+
+def _answer(plan: ServerPlan, pod: SeenPod, cache: Cache) -> ServedAnswer | None:
+    asked = inquiry(plan, pod)
+    found: ServedAnswer | None = None if asked is None else cache.answer(asked)
+    return found
