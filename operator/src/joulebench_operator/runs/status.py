@@ -39,7 +39,7 @@ def status(seen: Situation, words: TerminationMessage | None) -> Object:
     before = seen.attempt.recorded.status
     now = seen.context.now
     parts = {
-        "startTime": before.get("startTime") or time_text(now),
+        "startTime": attempts.start_time(seen.attempt, now=now),
         "completionTime": None if seen.ended is None else time_text(now),
         "attempts": attempts.listed(seen.attempt, _attempt(seen), now=now),
         "progress": _progress(seen, words),
@@ -70,22 +70,13 @@ def _size(found: Object) -> int:
 
 
 def _attempt(seen: Situation) -> Object:
-    """The entry of the attempt that is on."""
-    entry: Object = {
-        "number": seen.attempt.number,
-        "reason": headline(seen).reason.value,
-        "startTime": seen.attempt.recorded.status.get("startTime") or time_text(seen.context.now),
-    }
-    if seen.attempt.token is not None:
-        entry["rerunToken"] = seen.attempt.token
-    if seen.ended is not None:
-        entry["completionTime"] = time_text(seen.context.now)
-    if len(seen.storage.url) <= _URL_LENGTH:
-        entry["resultsURL"] = seen.storage.url
-    return entry
-
-
-_URL_LENGTH: Final = 2048
+    return attempts.entry(
+        seen.attempt,
+        reason=headline(seen).reason,
+        now=seen.context.now,
+        is_over=seen.ended is not None,
+        results_url=seen.storage.url,
+    )
 
 
 def _progress(seen: Situation, words: TerminationMessage | None) -> Object | None:
