@@ -1,4 +1,4 @@
-"""A cluster in memory: a run, what was made for it, and everybody else's part in it (kubelet, Job controller, servers)."""
+"""A cluster in memory: a run, what was made for it, and everybody else's part in it (kubelet, Job controller, ...)."""
 
 import json
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ from typing import Any
 import yaml
 
 from joulebench_api.configuration import OperatorConfiguration
-from joulebench_api.contracts.meter import Progress, ResolvedTask, Stage
 from joulebench_api.contracts.meter import EnergyState as MeterEnergy
 from joulebench_api.contracts.meter import MeterStatus as MeterAnswer
+from joulebench_api.contracts.meter import Progress, ResolvedTask, Stage
 from joulebench_api.contracts.preflight import Finding, PreflightReport
 from joulebench_operator.cache import Cache
 from joulebench_operator.decision import Context, Decision, Settings, Wanted
-from joulebench_operator.kinds import BY_NAME, JOB, MODEL_SERVER, Key
+from joulebench_operator.kinds import BY_NAME, MODEL_SERVER, Key
 from joulebench_operator.objects import Object, key_of, owned
 from joulebench_operator.runs.controller import RunController
 
@@ -28,7 +28,8 @@ REF: Object = {"modelServerRef": {"name": "llama"}}
 EXTERNAL: Object = {"external": {"url": "http://llm.team.svc:8080/v1", "model": "qwen"}}
 SUMMARY: Object = {
     "accuracy": "0.5", "joulesTotal": "1234.567", "joulesPerCorrect": "123.4567", "energyKind": "Simulated",
-    "conserved": True, "counts": {"asked": 20, "answered": 20, "correct": 10, "incorrect": 10, "unscored": 0, "errors": 0},
+    "conserved": True,
+    "counts": {"asked": 20, "answered": 20, "correct": 10, "incorrect": 10, "unscored": 0, "errors": 0},
 }  # fmt: skip
 
 
@@ -40,7 +41,8 @@ def run(
         "apiVersion": "joulebench.dev/v1alpha1",
         "kind": "BenchmarkRun",
         "metadata": {
-            "name": name, "namespace": "team", "uid": uid or f"uid-{name}", "generation": 1, "creationTimestamp": time(made),
+            "name": name, "namespace": "team", "uid": uid or f"uid-{name}", "generation": 1,
+            "creationTimestamp": time(made),
         },
         "spec": {"server": server, "task": {"name": "everyday"}, **spec},
     }  # fmt: skip
@@ -314,6 +316,3 @@ def waiting(name: str, reason: str, message: str = "") -> Object:
 def as_yaml(items: list[Object]) -> str:
     """Objects as one file."""
     return yaml.safe_dump_all(items, sort_keys=True, width=140)
-
-
-JOB_KIND = JOB

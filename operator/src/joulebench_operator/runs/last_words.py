@@ -30,7 +30,7 @@ def read(message: str | None) -> TerminationMessage | None:
         return None
     if not isinstance(data, dict) or "state" not in data:
         return None
-    parts = {"summary": RunSummary, "results": StoredFile, "task": ResolvedTask}
+    parts: dict[str, type[BaseModel]] = {"summary": RunSummary, "results": StoredFile, "task": ResolvedTask}
     fitting = {name: fitting_part(model, data.get(name)) for name, model in parts.items()}
     return fitting_part(TerminationMessage, {**data, **fitting})
 
