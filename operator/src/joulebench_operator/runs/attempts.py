@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from joulebench_api.conditions import Reason
 from joulebench_api.v1alpha1.status import MAX_ATTEMPTS
 from joulebench_operator.objects import Object
 from joulebench_operator.runs.recorded import Recorded, text, time_text
+
+_URL_LENGTH: Final = 2048
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,24 @@ def listed(attempt: Attempt, entry: Object, *, now: datetime) -> list[Object]:
     """`status.attempts` with `entry` for the attempt that is on: the last ten. One that was cut short says so."""
     earlier = [one if "completionTime" in one else _replaced(one, now) for one in attempt.earlier]
     return [*earlier, entry][-MAX_ATTEMPTS:]
+
+
+def entry(attempt: Attempt, *, reason: Reason, now: datetime, is_over: bool, results_url: str | None = None) -> Object:
+    """The attempt that is on, as `status.attempts` tells it."""
+    known = {
+        "number": attempt.number,
+        "rerunToken": attempt.token,
+        "reason": reason.value,
+        "startTime": start_time(attempt, now=now),
+        "completionTime": time_text(now) if is_over else None,
+        "resultsURL": results_url if results_url is not None and len(results_url) <= _URL_LENGTH else None,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def start_time(attempt: Attempt, *, now: datetime) -> str:
+    """When the attempt was first seen."""
+    return text(attempt.recorded.status.get("startTime")) or time_text(now)
 
 
 def _replaced(entry: Object, now: datetime) -> Object:

@@ -12,7 +12,7 @@ from joulebench_operator.runs.children import children, everything
 from joulebench_operator.runs.conditions import bounded, conditions, standing
 from joulebench_operator.runs.headline import Headline, Mood
 from joulebench_operator.runs.last_words import last_words
-from joulebench_operator.runs.latch import latched, remains, ttl_seconds
+from joulebench_operator.runs.latch import latched, remains, ttl_seconds, without_conditions
 from joulebench_operator.runs.located import inquiry_of
 from joulebench_operator.runs.refusal import RefusedRunError
 from joulebench_operator.runs.situation import Situation, look
@@ -49,11 +49,16 @@ def _refused(item: Object, attempt: Attempt, refusal: RefusedRunError, context: 
         *standing(first, None),
         Wanted(ConditionType.VALIDATED, ConditionStatus.FALSE, refusal.reason, str(refusal)),
     )
-    kept = {name: value for name, value in attempt.recorded.status.items() if name not in _MADE_ELSEWHERE}
-    return Decision(children=everything(item, context), conditions=bounded(wanted), status=kept)
-
-
-_MADE_ELSEWHERE = ("conditions", "observedGeneration")
+    entry = attempts.entry(attempt, reason=refusal.reason, now=context.now, is_over=False)
+    known = {
+        "startTime": attempts.start_time(attempt, now=context.now),
+        "attempts": attempts.listed(attempt, entry, now=context.now),
+    }
+    return Decision(
+        children=everything(item, context),
+        conditions=bounded(wanted),
+        status={**without_conditions(attempt.recorded), **known},
+    )
 
 
 def _on(seen: Situation) -> Decision:

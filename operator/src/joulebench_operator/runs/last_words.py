@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from joulebench_api.contracts.meter import ResolvedTask
 from joulebench_api.contracts.termination import TerminationMessage
+from joulebench_api.names import camel
 from joulebench_api.v1alpha1.status import RunSummary, StoredFile
 from joulebench_operator.objects import Object
 from joulebench_operator.runs import jobs_seen
@@ -29,7 +30,7 @@ def read(message: str | None) -> TerminationMessage | None:
         return None
     if not isinstance(data, dict) or "state" not in data:
         return None
-    parts = {"summary": RunSummary, "results": StoredFile, "task": ResolvedTask}
+    parts: dict[str, type[BaseModel]] = {"summary": RunSummary, "results": StoredFile, "task": ResolvedTask}
     fitting = {name: fitting_part(model, data.get(name)) for name, model in parts.items()}
     return fitting_part(TerminationMessage, {**data, **fitting})
 
@@ -44,6 +45,6 @@ def fitting_part(model: type[_Model], data: Any) -> _Model | None:
     except ValidationError as error:
         wrong = {one["loc"][0] for one in error.errors(include_url=False) if one["loc"]}
     try:
-        return model.model_validate({name: value for name, value in data.items() if name not in wrong})
+        return model.model_validate({name: value for name, value in data.items() if not {name, camel(name)} & wrong})
     except ValidationError:
         return None

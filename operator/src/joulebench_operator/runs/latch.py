@@ -26,9 +26,14 @@ def latched(item: Object, attempt: Attempt, context: Context) -> Decision | None
     return Decision(
         children=children,
         conditions=tuple(recorded_conditions(attempt.recorded)),
-        status={name: value for name, value in attempt.recorded.status.items() if name not in _MADE_ELSEWHERE},
+        status=without_conditions(attempt.recorded),
         again_after_seconds=left,
     )
+
+
+def without_conditions(recorded: Recorded) -> Object:
+    """The status as it stands, but for what is made elsewhere."""
+    return {name: value for name, value in recorded.status.items() if name not in _MADE_ELSEWHERE}
 
 
 def remains(item: Object, context: Context, *, left: float | None) -> tuple[float | None, tuple[Child, ...]]:

@@ -26,7 +26,7 @@ class Verdict:
     reason: Reason
     message: str
     is_final: bool = False
-    """Whether the attempt is over with it: what was found does not mend itself."""
+    """Whether the attempt is over with it, unless a retry of the Job finds better."""
     needs_somebody: bool = False
     task: ResolvedTask | None = None
 
@@ -51,18 +51,22 @@ def verdict(attempt: Attempt, *, job: Object | None, pods: list[Object], context
     """What is known. `job` and `pods` (the newest first) are those that preflight runs in: its own, or the runner's."""
     if attempt.recorded.holds(ConditionType.VALIDATED):
         return Verdict(ConditionStatus.TRUE, Reason.PREFLIGHT_PASSED, _recorded_message(attempt))
+    is_over = job is not None and jobs_seen.is_over(job)
+    if job is not None and is_over and jobs_seen.may_tell_more(job, pods, PREFLIGHT, now=context.now):
+        return _LOOKING
     told = next((report for pod in pods if (report := _report(pod, PREFLIGHT)) is not None), None)
     if told is not None:
         return _of_report(told)
-    if job is None:
-        return _LOOKING
-    if jobs_seen.is_over(job):
-        return _without_report(attempt, job, pods, context)
+    return _without_report(attempt, job, pods) if job is not None and is_over else _of_pods(pods)
+
+
+def _of_pods(pods: list[Object]) -> Verdict:
+    """What a pod that has not ended says."""
     stuck = next(filter(None, map(trouble.of_pod, pods[:1])), None)
-    if stuck is not None:
-        status = ConditionStatus.FALSE if stuck.needs_somebody else ConditionStatus.UNKNOWN
-        return Verdict(status, stuck.reason, stuck.message, needs_somebody=stuck.needs_somebody)
-    return _LOOKING
+    if stuck is None:
+        return _LOOKING
+    status = ConditionStatus.FALSE if stuck.needs_somebody else ConditionStatus.UNKNOWN
+    return Verdict(status, stuck.reason, stuck.message, needs_somebody=stuck.needs_somebody)
 
 
 def _recorded_message(attempt: Attempt) -> str:
@@ -108,9 +112,7 @@ def finding(report: PreflightReport) -> Trouble:
     return Trouble(first.reason, f"{first.field}:{value} {first.message}{remedy}{rest}", needs_somebody=True)
 
 
-def _without_report(attempt: Attempt, job: Object, pods: list[Object], context: Context) -> Verdict:
-    if jobs_seen.may_tell_more(job, pods, PREFLIGHT, now=context.now):
-        return Verdict(ConditionStatus.UNKNOWN, Reason.VALIDATING, "preflight has ended; its report is waited for")
+def _without_report(attempt: Attempt, job: Object, pods: list[Object]) -> Verdict:
     before = attempt.recorded.condition(ConditionType.VALIDATED)
     reason = trouble.reason_of(before, otherwise=Reason.PENDING)
     if reason not in _BEFORE_ALL_TROUBLE:

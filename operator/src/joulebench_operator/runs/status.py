@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
@@ -27,6 +27,8 @@ from joulebench_operator.runs.recorded import time_text
 from joulebench_operator.runs.servers import Server
 from joulebench_operator.runs.situation import Situation
 
+_Model = TypeVar("_Model", bound=BaseModel)
+
 MAX_BYTES: Final = 16 * 1024
 CONDITIONS_BYTES: Final = 9 * 1024
 """What is kept free for conditions, with their times."""
@@ -37,7 +39,7 @@ def status(seen: Situation, words: TerminationMessage | None) -> Object:
     before = seen.attempt.recorded.status
     now = seen.context.now
     parts = {
-        "startTime": before.get("startTime") or time_text(now),
+        "startTime": attempts.start_time(seen.attempt, now=now),
         "completionTime": None if seen.ended is None else time_text(now),
         "attempts": attempts.listed(seen.attempt, _attempt(seen), now=now),
         "progress": _progress(seen, words),
@@ -68,22 +70,13 @@ def _size(found: Object) -> int:
 
 
 def _attempt(seen: Situation) -> Object:
-    """The entry of the attempt that is on."""
-    entry: Object = {
-        "number": seen.attempt.number,
-        "reason": headline(seen).reason.value,
-        "startTime": seen.attempt.recorded.status.get("startTime") or time_text(seen.context.now),
-    }
-    if seen.attempt.token is not None:
-        entry["rerunToken"] = seen.attempt.token
-    if seen.ended is not None:
-        entry["completionTime"] = time_text(seen.context.now)
-    if len(seen.storage.url) <= _URL_LENGTH:
-        entry["resultsURL"] = seen.storage.url
-    return entry
-
-
-_URL_LENGTH: Final = 2048
+    return attempts.entry(
+        seen.attempt,
+        reason=headline(seen).reason,
+        now=seen.context.now,
+        is_over=seen.ended is not None,
+        results_url=seen.storage.url,
+    )
 
 
 def _progress(seen: Situation, words: TerminationMessage | None) -> Object | None:
@@ -99,7 +92,7 @@ def _progress(seen: Situation, words: TerminationMessage | None) -> Object | Non
 def _results(seen: Situation, told: StoredFile) -> Object:
     """Results on a claim are told by the claim's name: the runner knows only its own folder."""
     url = seen.storage.url if seen.storage.claim is not None else told.url
-    return plain(StoredFile(**_fitting(StoredFile, url=url, sha256=told.sha256, bytes=told.bytes)))
+    return plain(_fitting(StoredFile, url=url, sha256=told.sha256, bytes=told.bytes))
 
 
 def _resolved(seen: Situation, words: TerminationMessage | None) -> Object:
@@ -121,16 +114,15 @@ def _task(seen: Situation, words: TerminationMessage | None) -> ResolvedTask | N
     told = (None if words is None else words.task) or seen.verdict.task
     if told is None:
         return fitting_part(ResolvedTask, (seen.attempt.recorded.part("resolved")).get("task"))
-    known = _fitting(ResolvedTask, name=told.name, revision=told.revision, records=told.records, sha256=told.sha256)
-    return ResolvedTask(**known)
+    return _fitting(ResolvedTask, name=told.name, revision=told.revision, records=told.records, sha256=told.sha256)
 
 
 def _model(server: Server) -> ResolvedModel:
-    return ResolvedModel(**_fitting(ResolvedModel, **_facts(server)))
+    return _fitting(ResolvedModel, **_facts(server))
 
 
 def _submodel(server: Server) -> ResolvedSubmodel:
-    return ResolvedSubmodel(name=server.party.alias, **_fitting(ResolvedModel, **_facts(server)))
+    return _fitting(ResolvedSubmodel, name=server.party.alias, **_facts(server))
 
 
 def _facts(server: Server) -> Mapping[str, Any]:
@@ -156,28 +148,22 @@ def _runner(seen: Situation, words: TerminationMessage | None) -> ResolvedRunner
     version = (seen.attempt.recorded.part("resolved").get("runner") or {}).get("version")
     if words is not None and words.runner_version is not None:
         version = words.runner_version
-    return ResolvedRunner(**_fitting(ResolvedRunner, image=seen.run.image, version=version))
+    return _fitting(ResolvedRunner, image=seen.run.image, version=version)
 
 
 def _energy(seen: Situation, words: TerminationMessage | None) -> ResolvedEnergy:
     before = (seen.attempt.recorded.part("resolved").get("energy") or {}).get("sensor")
     attribution = seen.run.spec.energy.attribution
     measured = tuple(str(domain) for domain in domains(seen.run, seen.servers))
-    return ResolvedEnergy(
-        **_fitting(
-            ResolvedEnergy,
-            domains=measured,
-            attribution=None if attribution is None else attribution.value,
-            sensor=before if words is None or words.sensor is None else words.sensor,
-        )
+    return _fitting(
+        ResolvedEnergy,
+        domains=measured,
+        attribution=None if attribution is None else attribution.value,
+        sensor=before if words is None or words.sensor is None else words.sensor,
     )
 
 
-def _fitting(model: type[BaseModel], **values: Any) -> dict[str, Any]:
-    """The values that fit their fields; what does not is left out, not cut."""
-    return {name: value for name, value in values.items() if value is not None and _fits(model, name, value)}
-
-
-def _fits(model: type[BaseModel], name: str, value: Any) -> bool:
-    part = fitting_part(model, {name: value})
-    return part is not None and getattr(part, name) is not None
+def _fitting(model: type[_Model], /, **values: Any) -> _Model:
+    """A part of the values that are known and fit their fields; what does not fit is left out, not cut."""
+    part = fitting_part(model, {name: value for name, value in values.items() if value is not None})
+    return model() if part is None else part

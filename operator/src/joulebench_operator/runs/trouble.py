@@ -60,6 +60,6 @@ def _waiting(pod: Object) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def reason_of(condition: Mapping[str, Any], *, otherwise: Reason) -> Reason:
     """The reason of a condition; `otherwise` for one that this release does not know."""
     try:
-        return Reason(condition.get("reason"))
+        return Reason(str(condition.get("reason")))
     except ValueError:
         return otherwise
