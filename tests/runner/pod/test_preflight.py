@@ -132,6 +132,66 @@ def test_a_hubs_token_that_is_empty_is_missed(places: Places) -> None:
     assert "'token'" in problems[0].message
 
 
+# Tasks of inspect-ai packages.
+
+
+PACKAGE = """
+from inspect_ai import Task, task
+from inspect_ai.dataset import Sample
+
+@task
+def plain(level: int = 1):
+    return Task(dataset=[Sample(id="a", input="3 + 4 =", target="7"), Sample(id="b", input="1 + 1 =", target="2")])
+
+@task
+def boxed():
+    return Task(dataset=[Sample(id="a", input="ls")], sandbox="docker")
+
+@task
+def broken():
+    raise ConnectionError("the hub is not there")
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "podquiz.py").write_text(PACKAGE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize(
+    ("task", "field", "reason", "words"),
+    [
+        ({"name": "inspect:nowhere/plain"}, "spec.task.name", Reason.UNKNOWN_TASK, "'nowhere'"),
+        ({"name": "inspect:podquiz/plane"}, "spec.task.name", Reason.UNKNOWN_TASK, "'plane'"),
+        ({"name": "inspect:podquiz/broken"}, "spec.task.name", Reason.DATASET_UNAVAILABLE, "the hub is not there"),
+        ({"name": "inspect:podquiz/plain", "split": "x"}, "spec.task.split", Reason.INVALID_PARAMETERS, "'x'"),
+        (
+            {"name": "inspect:podquiz/plain", "params": {"levle": 1}},
+            "spec.task.params.levle",
+            Reason.INVALID_PARAMETERS,
+            "no such parameter",
+        ),
+        ({"name": "inspect:podquiz/boxed"}, "spec.task.name", Reason.SANDBOX_UNAVAILABLE, "'docker'"),
+    ],
+)
+def test_a_package_s_task_is_looked_into(
+    places: Places, task: dict[str, Any], field: str, reason: Reason, words: str
+) -> None:
+    [problem], _ = asked(places, task)
+    assert (problem.field, problem.reason) == (field, reason)
+    assert words in problem.message
+
+
+@pytest.mark.usefixtures("package")
+def test_a_package_s_good_task_is_resolved(places: Places) -> None:
+    problems, looking = asked(places, {"name": "inspect:podquiz/plain", "limit": 1})
+    assert problems == []
+    assert looking.task is not None
+    assert looking.task.records == 1
+
+
 # What this release cannot do.
 
 
@@ -199,13 +259,15 @@ def in_store(url: str, *, endpoint: str | None = None, secret: str | None = None
     return assignment(spec={"results": {"store": store}}, store_url=f"{url}/team/nightly")
 
 
-def test_an_object_store_is_written_to_and_left_as_it_was(places: Places, s3: Any, credentials: None) -> None:
+@pytest.mark.usefixtures("credentials")
+def test_an_object_store_is_written_to_and_left_as_it_was(places: Places, s3: Any) -> None:
     assigned = in_store("s3://bench/preflight", endpoint=s3.endpoint, secret="keys")
     assert list(check_store(assigned, places, environ=os.environ)) == []
     assert s3.names("") == set()
 
 
-def test_a_bucket_that_is_not_there_is_told(places: Places, s3: Any, credentials: None) -> None:
+@pytest.mark.usefixtures("credentials")
+def test_a_bucket_that_is_not_there_is_told(places: Places, s3: Any) -> None:
     [problem] = check_store(in_store("s3://nowhere/runs", endpoint=s3.endpoint), places, environ=os.environ)
     assert (problem.field, problem.reason) == ("spec.results.store.objectStore", Reason.STORE_NOT_WRITABLE)
     assert "s3://nowhere/runs" in problem.message

@@ -1,11 +1,13 @@
 """`python -m joulebench_runner.pod PART`: a container of a run's pod, told by the operator's `assignment.json`."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from joulebench_runner.errors import ExitCode
 from joulebench_runner.pod import parts
 from joulebench_runner.pod.places import Places
 
@@ -20,9 +22,15 @@ _PARTS: Final[Mapping[str, Callable[[Places, Path], int]]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Be one of the containers; its exit code."""
     options = _parser().parse_args(arguments)
+    # Process 1 of a container does not even get signals that it has no handler for.
+    signal.signal(signal.SIGTERM, _stop)
     places = Places(options.root)
     places.make()
     return _PARTS[options.part](places, options.assignment or places.assignment)
+
+
+def _stop(_number: int, _frame: object) -> None:
+    sys.exit(ExitCode.INTERRUPTED)
 
 
 def _parser() -> argparse.ArgumentParser:

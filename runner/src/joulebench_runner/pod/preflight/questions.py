@@ -13,6 +13,7 @@ from joulebench_api.conditions import Reason
 from joulebench_api.contracts.assignment import HUB_TOKEN_VARIABLE, Assignment
 from joulebench_api.contracts.meter import ResolvedTask
 from joulebench_runner.config import DriverSettings
+from joulebench_runner.driver.loaded import LoadedTask
 from joulebench_runner.driver.native_task import load_native
 from joulebench_runner.errors import BadInputError, RunnerError
 from joulebench_runner.fetch import fetch_into_root
@@ -96,11 +97,14 @@ class Questions:
 
         settings = driver_settings(self._assignment, self._places)
         try:
-            self.task = load_inspect(task, settings).resolved(epochs=settings.epochs)
+            loaded = load_inspect(task, settings)
         except TaskNotMadeError as error:
             yield self._problem(error, Reason.DATASET_UNAVAILABLE)
         except BadInputError as error:
             yield self._problem(error, _reason_by_field(error))
+        else:
+            self.task = loaded.resolved(epochs=settings.epochs)
+            yield from _check_sandbox(loaded)
 
     def _missing_token(self) -> list[Problem]:
         source = self._assignment.run.spec.task.source
@@ -135,6 +139,21 @@ class Questions:
         run = self._assignment.run
         field = "spec.task.name" if run.spec.task.source is None else "spec.task.source"
         return problem_of(error, reason=reason, field=field, run=run, passing=passing)
+
+
+def _check_sandbox(loaded: LoadedTask) -> Iterator[Problem]:
+    """A pod has no sandbox for a task that brings its own."""
+    task = loaded.build()
+    samples = (sample.sandbox for sample in task.dataset)
+    needed = next((sandbox for sandbox in (task.sandbox, *samples) if sandbox is not None), None)
+    if needed is not None:
+        yield Problem(
+            field="spec.task.name",
+            value=loaded.name,
+            reason=Reason.SANDBOX_UNAVAILABLE,
+            message=f"the task runs code in a sandbox of type {needed.type!r}, which is not available",
+            remedy="choose a task that needs no sandbox",
+        )
 
 
 def _reason_by_field(error: BadInputError) -> Reason:
