@@ -6,13 +6,16 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from tests.runner.pod.assignments import SERVER, assignment, external, write
+from tests.runner.tasks.hub import SHA, Hub, gsm8k, serving
 
 from joulebench_api.contracts.device_file import DeviceFileReader
 from joulebench_api.contracts.meter import DriverDone
+from joulebench_api.contracts.preflight import PreflightReport
 from joulebench_api.contracts.summary import Summary
 from joulebench_api.contracts.termination import TerminationMessage
 from joulebench_runner.errors import ExitCode
 from joulebench_runner.pod.places import Places
+from joulebench_runner.pod.settings import driver_settings
 from joulebench_runner.results.folder import open_run
 
 AT, POD = "127.0.0.1", "llama-7d9f8c-bcdfg"
@@ -113,3 +116,25 @@ async def test_an_assignment_of_a_newer_release_ends_all_containers_with_the_way
     told = TerminationMessage.model_validate_json(places.termination.read_bytes())
     assert (told.state, "schema_version" in (told.message or "")) == ("failed", True)
     assert DriverDone.model_validate_json(places.meter_outcome.read_bytes()).outcome == "failed"
+
+
+async def test_fetch_brings_the_questions_from_the_hub_to_where_the_driver_looks(place: Any, tmp_path: Path) -> None:
+    rows = [{"question": "How many are 3 and 4?", "answer": "#### 7"}]
+    with serving(Hub({"openai/gsm8k": gsm8k(rows)}, gated=("openai/gsm8k",))) as hub:
+        source = {"hub": {"endpoint": hub.url, "tokenSecretRef": {"name": "hub"}}}
+        assigned = assignment(spec={"task": {"name": "gsm8k", "source": source}})
+        places = write(assigned, tmp_path / "root")
+        fetch = await start(place, "fetch", places, HF_TOKEN=hub.token, HOME=str(tmp_path / "none"))
+        assert await fetch.exit_code() == ExitCode.DONE, fetch.words()
+    task = driver_settings(assigned, places).task
+    assert task.data_root is not None
+    manifest = json.loads((task.data_root / "gsm8k" / "manifest.json").read_text())
+    assert manifest["files"]["test.jsonl"]["source"]["revision"] == SHA
+
+
+async def test_a_fetch_that_fails_leaves_its_reason(place: Any, tmp_path: Path) -> None:
+    places = write(assignment(spec={"task": {"name": "gsm9k"}}), tmp_path / "root")
+    fetch = await start(place, "fetch", places)
+    assert await fetch.exit_code() == ExitCode.BAD_INPUT
+    [finding] = PreflightReport.model_validate_json(places.termination.read_bytes()).findings
+    assert "there is no task 'gsm9k'" in finding.message
