@@ -106,6 +106,7 @@ class Reason(StrEnum):
     ENDPOINT_UNREACHABLE = "EndpointUnreachable"
     SANDBOX_UNAVAILABLE = "SandboxUnavailable"
     AGENT_UNAVAILABLE = "AgentUnavailable"
+    NOT_SUPPORTED = "NotSupported"
     RUNNER_INCOMPATIBLE = "RunnerIncompatible"
     PREFLIGHT_FAILED = "PreflightFailed"
     # what the operator finds
@@ -216,6 +217,9 @@ ADVICE: Mapping[Reason, Advice] = MappingProxyType(
         ),
         Reason.AGENT_UNAVAILABLE: Advice(
             "The runner's image has no agent of that name.", "Choose one that the message names, or remove `agent`."
+        ),
+        Reason.NOT_SUPPORTED: Advice(
+            "The runner's release cannot do what a field asks for.", "Change the field that the message names."
         ),
         Reason.RUNNER_INCOMPATIBLE: Advice(
             "The runner's image speaks another version of the contracts.",
@@ -330,6 +334,7 @@ PREFLIGHT_REASONS = frozenset(
         Reason.ENDPOINT_UNREACHABLE,
         Reason.SANDBOX_UNAVAILABLE,
         Reason.AGENT_UNAVAILABLE,
+        Reason.NOT_SUPPORTED,
         Reason.RUNNER_INCOMPATIBLE,
     }
 )
