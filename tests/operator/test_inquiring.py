@@ -16,6 +16,7 @@ from joulebench_operator.cache import Cache
 from joulebench_operator.inquiring import Inquirer, redacted
 from joulebench_operator.inquiry import Inquiry, LastWords, MeterStatus, Pods, Served, ServedAnswer
 from joulebench_operator.kinds import Key
+from joulebench_operator.objects import Object
 
 KEY = Key("ModelServer", "team", "llama")
 
@@ -174,9 +175,21 @@ async def test_a_meter_that_is_away_or_of_another_release_tells_nothing(desk: De
         assert await desk.inquirer._meter(MeterStatus(address)) is None
 
 
+def pod_started(times: int) -> Object:
+    status = {"containerStatuses": [{"name": "server", "restartCount": times}]}
+    return {"kind": "Pod", "metadata": {"name": "llama-1", "namespace": "team"}, "status": status}
+
+
+async def test_the_words_of_the_newest_start_are_in_its_own_log_until_it_is_started_again(desk: Desk) -> None:
+    desk.words.previous, desk.words.now = "first", "second"
+    desk.cache.put(pod_started(1))
+    assert await desk.answer(LastWords("team", "llama-1", "server", restart=1)) == "second"
+
+
 async def test_last_words_are_those_of_the_ended_container_without_secrets(desk: Desk) -> None:
     desk.words.previous = "loading\nHTTPError: 401 for token hf_abcdefghijkl"
     desk.words.now = "starting again"
+    desk.cache.put(pod_started(2))
     words = await desk.answer(LastWords("team", "llama-1", "server", restart=1))
     assert words == "loading\nHTTPError: 401 for token ***"
 

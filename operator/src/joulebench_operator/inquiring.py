@@ -159,14 +159,17 @@ class Inquirer:
 
     async def _last_words(self, asked: LastWords) -> str | None:
         key = Key(POD.name, asked.namespace, asked.pod)
-        for previous in (True, False):
-            try:
-                text = await self._kube.log(key, container=asked.container, previous=previous, lines=_LINES)
-            except (ApiRefusalError, aiohttp.ClientError, TimeoutError):
-                continue
-            if text.strip():
-                return redacted(text.strip())
-        return None
+        previous = self._restarts(key, asked.container) > asked.restart
+        try:
+            text = await self._kube.log(key, container=asked.container, previous=previous, lines=_LINES)
+        except (ApiRefusalError, aiohttp.ClientError, TimeoutError):
+            return None
+        return redacted(text.strip()) or None
+
+    def _restarts(self, key: Key, container: str) -> int:
+        """How often a container was started again; its log is that of the last start."""
+        statuses = ((self._cache.get(key) or {}).get("status") or {}).get("containerStatuses") or ()
+        return next((one["restartCount"] for one in statuses if one["name"] == container), 0)
 
     async def _pods(self, asked: Pods) -> list[dict[str, Any]] | None:
         selector = ",".join(f"{name}={value}" for name, value in asked.labels)
