@@ -315,4 +315,5 @@ def waiting(name: str, reason: str, message: str = "") -> Object:
 
 def as_yaml(items: list[Object]) -> str:
     """Objects as one file."""
-    return yaml.safe_dump_all(items, sort_keys=True, width=140)
+    apart = json.loads(json.dumps(items))  # what two objects share would be written as a reference
+    return yaml.safe_dump_all(apart, sort_keys=True, width=140)
