@@ -1,9 +1,12 @@
 """Suspending, attempting again, ending, and what stays afterwards."""
 
+import json
+
 import pytest
 from tests.operator.runs.builders import EXTERNAL, SUMMARY, World, ended, exporter, run
 
-from joulebench_operator.kinds import Key
+from joulebench_operator.decision import Settings
+from joulebench_operator.kinds import BY_NAME, Key
 
 
 def _finished(world: World) -> World:
@@ -31,7 +34,7 @@ def test_suspending_gives_the_accelerators_back_and_keeps_the_answers() -> None:
 def test_a_suspended_job_is_changed_once_and_in_nothing_else() -> None:
     world = World().asking()
     template = world.get("Job", "first-1")["spec"]["template"]
-    world.settings = world.settings.__class__(images={"runner": "ours/runner:2", "Simulator": "s"})
+    world.settings = Settings(images={"runner": "ours/runner:2", "Simulator": "s"})
     world.change(suspend=True)
     world.visit()
     assert world.get("Job", "first-1")["spec"]["template"] == template
@@ -132,7 +135,7 @@ def test_a_suspended_run_gives_kueue_no_job_to_start() -> None:
 def test_nothing_is_made_again_for_a_run_that_has_ended(kind: str) -> None:
     world = _finished(World().asking())
     before = world.item["status"]
-    for item in world.cache.all(_kind(kind), "team"):
+    for item in world.cache.all(BY_NAME[kind], "team"):
         world.cache.remove(Key(kind, "team", item["metadata"]["name"]))
     world.made.clear()
     world.visit(after=3600)
@@ -144,12 +147,6 @@ def test_nothing_is_made_again_for_a_run_that_has_ended(kind: str) -> None:
     assert world.made == []
     assert {**before, "conditions": None} == {**world.item["status"], "conditions": None}
     assert world.says("Finished") == ("True", "Succeeded")
-
-
-def _kind(name: str):  # type: ignore[no-untyped-def]
-    from joulebench_operator.kinds import BY_NAME
-
-    return BY_NAME[name]
 
 
 def test_a_run_whose_preflight_failed_stays_ended() -> None:
@@ -227,8 +224,6 @@ def test_each_attempt_has_a_journal_of_its_own() -> None:
     world = _finished(World().asking())
     world.change(rerunToken="again")
     world.visit()
-    import json
-
     told = json.loads(world.get("ConfigMap", "first-2")["data"]["assignment.json"])
     assert (told["run_id"], told["attempt"], told["folder"]) == ("uid-first-2", 2, "first-2")
 
