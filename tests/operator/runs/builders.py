@@ -14,7 +14,7 @@ from joulebench_api.contracts.meter import Progress, ResolvedTask, Stage
 from joulebench_api.contracts.preflight import Finding, PreflightReport
 from joulebench_operator.cache import Cache
 from joulebench_operator.decision import Context, Decision, Settings, Wanted
-from joulebench_operator.kinds import BY_NAME, MODEL_SERVER, Key
+from joulebench_operator.kinds import BY_NAME, MODEL_SERVER, POD, Key
 from joulebench_operator.objects import Object, key_of, owned
 from joulebench_operator.runs.controller import RunController
 
@@ -276,6 +276,11 @@ class World:
         text = None if words is None else json.dumps({"state": "completed", **words})
         self.job_pod(job, containerStatuses=[ended(container, code, text)])
         self.end_job(job, failed=failed or (None if code == 0 else "PodFailurePolicy"))
+
+    def pods_go(self) -> None:
+        """All pods of the namespace end, as after `suspend`."""
+        for item in self.cache.all(POD, "team"):
+            self.cache.remove(key_of(item))
 
     def started(self, item: Object | None = None) -> "World":
         """The same with a run that was visited once, and an exporter on each node."""
