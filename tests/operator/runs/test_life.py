@@ -265,6 +265,18 @@ def test_the_last_ten_attempts_are_kept() -> None:
     assert [attempt["number"] for attempt in world.last.status["attempts"]] == list(range(4, 14))
 
 
+def test_a_status_stays_small_though_every_attempt_has_a_long_address() -> None:
+    store = {"objectStore": {"url": "s3://bench/" + "x" * 1900}}
+    world = World().started(run(results={"store": store}))
+    for number in range(12):
+        world.change(rerunToken=f"t{number}")
+        world.visit()
+
+    assert len(json.dumps(world.item["status"]).encode()) <= 16 * 1024
+    assert world.last.status["attempts"][-1]["number"] == 13
+    assert len(world.last.status["attempts"]) < 10
+
+
 # --- stages ---
 
 

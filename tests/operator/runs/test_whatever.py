@@ -39,6 +39,7 @@ _SCHEMA = Draft202012Validator(
 
 SPECS: list[Object] = [
     {},
+    {},
     {"server": REF},
     {"server": {**REF, "access": "Shared"}, "judge": {"server": REF}},
     {"server": EXTERNAL},
@@ -108,7 +109,7 @@ _run_status = st.sampled_from(
 )  # fmt: skip
 
 
-def _happen(world: World, data: st.DataObject) -> None:
+def _happens(world: World, data: st.DataObject) -> None:
     """Something happens in the cluster."""
     what = data.draw(
         st.sampled_from(["pod", "job", "server", "exporter", "edit", "remove", "answer", "status", "visit"])
@@ -171,7 +172,7 @@ def _answer(world: World, data: st.DataObject) -> None:
         world.cache.answered(inquiry, data.draw(st.sampled_from([None, status] if is_meter else [None, [], pods])))
 
 
-def _check(world: World, before: set[Key], decision: Decision, *, was_finished: bool) -> None:
+def _check(world: World, before: set[Key], decision: Decision, *, ended: int | None) -> None:
     status: Object = world.item["status"]
     BenchmarkRunStatus.model_validate(status)
     _SCHEMA.validate(status)
@@ -180,26 +181,46 @@ def _check(world: World, before: set[Key], decision: Decision, *, was_finished: 
     assert "Ready" in types
     assert len(types) == len(set(types))
     made = {key_of(child.body) for child in decision.children} - before
-    if was_finished and _is_finished(world):
+    if ended == _attempt(world):
         assert not made
+        assert ended == _ended_attempt(world)
     if world.says("Validated") != ("True", "PreflightPassed"):
         assert not [key for key in made if key.kind == "ModelServer"]
 
 
-def _is_finished(world: World) -> bool:
+def _ended_attempt(world: World) -> int | None:
+    """The attempt that has ended; None while none has."""
     conditions = (world.item.get("status") or {}).get("conditions") or ()
-    return any(one["type"] == "Finished" and one["status"] == "True" for one in conditions)
+    is_finished = any(one["type"] == "Finished" and one["status"] == "True" for one in conditions)
+    return _attempt(world) if is_finished else None
+
+
+def _attempt(world: World) -> int:
+    number: int = world.item["status"]["attempts"][-1]["number"]
+    return number
+
+
+def _begun(spec: Object, how: str) -> World:
+    """A run that was not seen yet, or (of a template) one that asks, or has ended."""
+    world = World()
+    if spec or how == "fresh":
+        world.cache.put({**run(), "spec": {**run()["spec"], **spec}})
+        return world
+    world.asking()
+    if how == "ended":
+        world.runner_ends(0, {"summary": SUMMARY})
+        world.visit(after=60)
+    return world
 
 
 @settings(max_examples=200)
 @given(data=st.data(), spec=st.sampled_from(SPECS))
 def test_whatever_happens_a_decision_is_made_and_fits(data: st.DataObject, spec: Object) -> None:
-    world = World()
-    world.cache.put({**run(), "spec": {**run()["spec"], **spec}})
+    world = _begun(spec, data.draw(st.sampled_from(["fresh", "asking", "ended"])))
     world.cache.put(run("other", server=REF, made=-1))
     for _ in range(data.draw(st.integers(1, 12))):
-        _happen(world, data)
+        _happens(world, data)
         before = {key_of(item) for kind in BY_NAME.values() for item in world.cache.all(kind, "team")}
-        was_finished = _is_finished(world)
+        ended = _ended_attempt(world)
         decision = world.visit(after=data.draw(st.sampled_from([0, 1, 400, 4000])))
-        _check(world, before, decision, was_finished=was_finished)
+        _check(world, before, decision, ended=ended)
