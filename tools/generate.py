@@ -15,11 +15,13 @@ sys.path.insert(0, str(ROOT))
 from tools import (  # noqa: E402 - needs the path above
     generate_api_reference,
     generate_catalog,
+    generate_chart,
     generate_cli_reference,
     generate_crds,
     generate_exporter_flags,
     generate_image_locks,
     generate_metrics_reference,
+    generate_operator_reference,
     generate_proto,
     generate_results_reference,
 )
@@ -32,13 +34,15 @@ OTHERS: Sequence[Callable[..., list[str]]] = (
 
 
 def pages() -> dict[str, str]:
-    """The reference pages and the locks of images, by their paths."""
+    """The reference pages, the locks of images and parts of the chart, by their paths."""
     return {
         "docs/reference/results.md": generate_results_reference.render(),
         "docs/reference/cli.md": generate_cli_reference.render(),
         "docs/reference/exporter-metrics.md": generate_metrics_reference.render(),
         "docs/reference/exporter-flags.md": generate_exporter_flags.render(),
+        "docs/reference/operator.md": generate_operator_reference.render(),
         **generate_api_reference.render(),
+        **generate_chart.render(),
         **generate_image_locks.render(),
     }
 

@@ -21,7 +21,7 @@ from joulebench_api.crd.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path("crds/generated")
-CHART_FOLDER = Path("charts/joulebench/crds")
+CHART_FOLDER = Path("charts/joulebench/files/crds")
 GOLDEN_FOLDER = Path("crds/golden")
 HEADER = "# Generated from crds/src/joulebench_api by `make generate`; do not edit.\n"
 

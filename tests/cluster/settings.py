@@ -7,7 +7,7 @@ KUBERNETES_VERSION = "1.36.2"
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 COMPONENTS = HERE / "components"
-CRDS = REPOSITORY / "charts" / "joulebench" / "crds"
+CRDS = REPOSITORY / "charts" / "joulebench" / "files" / "crds"
 
 CONTROL_PLANE_ADDRESS = "172.30.0.1"
 API_PORT = 6443

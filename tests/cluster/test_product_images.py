@@ -24,11 +24,12 @@ from joulebench_api.v1alpha1.model_server import ModelServerSpec
 MIB = 2**20
 PORT = 8000
 NOBODY = "65532:65532"
-USERS = {"exporter": "0:0", "simulator": NOBODY, "runner": NOBODY, "llamacpp": NOBODY}
+USERS = {"exporter": "0:0", "simulator": NOBODY, "runner": NOBODY, "operator": NOBODY, "llamacpp": NOBODY}
 PROGRAMS = {
     "exporter": "joulebench-exporter",
     "simulator": "joulebench-simulator",
     "runner": "joulebench",
+    "operator": "joulebench-operator",
     "llamacpp": "llama-server",
 }
 SEARCHED = ("PYTHONPATH", "LD_LIBRARY_PATH")

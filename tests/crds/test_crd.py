@@ -255,7 +255,7 @@ def test_a_changed_model_is_told_as_drift(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(generate_crds, "KINDS", tuple(changed))
 
     assert generate_crds.generate(check=True, root=tmp_path) == [
-        "charts/joulebench/crds/benchmarkruns.joulebench.dev.yaml",
+        "charts/joulebench/files/crds/benchmarkruns.joulebench.dev.yaml",
         "crds/generated/benchmarkruns.joulebench.dev.yaml",
         "crds/generated/schemas/BenchmarkRun.json",
     ]

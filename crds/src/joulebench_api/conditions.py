@@ -106,6 +106,7 @@ class Reason(StrEnum):
     ENDPOINT_UNREACHABLE = "EndpointUnreachable"
     SANDBOX_UNAVAILABLE = "SandboxUnavailable"
     AGENT_UNAVAILABLE = "AgentUnavailable"
+    NOT_SUPPORTED = "NotSupported"
     RUNNER_INCOMPATIBLE = "RunnerIncompatible"
     PREFLIGHT_FAILED = "PreflightFailed"
     # what the operator finds
@@ -114,6 +115,8 @@ class Reason(StrEnum):
     SERVER_NOT_FOUND = "ServerNotFound"
     UNKNOWN_PRESET = "UnknownPreset"
     UNKNOWN_ACCELERATOR_PROFILE = "UnknownAcceleratorProfile"
+    NAME_TAKEN = "NameTaken"
+    REFUSED = "Refused"
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     MODEL_UNAVAILABLE = "ModelUnavailable"
@@ -215,6 +218,9 @@ ADVICE: Mapping[Reason, Advice] = MappingProxyType(
         Reason.AGENT_UNAVAILABLE: Advice(
             "The runner's image has no agent of that name.", "Choose one that the message names, or remove `agent`."
         ),
+        Reason.NOT_SUPPORTED: Advice(
+            "The runner's release cannot do what a field asks for.", "Change the field that the message names."
+        ),
         Reason.RUNNER_INCOMPATIBLE: Advice(
             "The runner's image speaks another version of the contracts.",
             "Use the runner of the operator's release, or remove `runner.image`.",
@@ -235,6 +241,14 @@ ADVICE: Mapping[Reason, Advice] = MappingProxyType(
         ),
         Reason.UNKNOWN_ACCELERATOR_PROFILE: Advice(
             "Nobody has configured an accelerator profile of that name.", "Choose one that the message names."
+        ),
+        Reason.NAME_TAKEN: Advice(
+            "An object of the name that joulebench needs belongs to somebody else; it is left alone.",
+            "Remove it, or choose another name.",
+        ),
+        Reason.REFUSED: Advice(
+            "The API server refuses an object that is needed.",
+            "Read its words in the message: a quota, a policy, or a field of `podTemplate` or `placement`.",
         ),
         Reason.UNSCHEDULABLE: Advice(
             "No node has room for a pod.", "Ask for less, free accelerators, or correct placement and accelerator."
@@ -320,6 +334,7 @@ PREFLIGHT_REASONS = frozenset(
         Reason.ENDPOINT_UNREACHABLE,
         Reason.SANDBOX_UNAVAILABLE,
         Reason.AGENT_UNAVAILABLE,
+        Reason.NOT_SUPPORTED,
         Reason.RUNNER_INCOMPATIBLE,
     }
 )

@@ -20,8 +20,13 @@ class Cache:
         self._answers: dict[Inquiry, Answer] = {}
 
     def put(self, item: Object) -> None:
-        """Remember an object as it is now."""
+        """Remember an object as it is now. An older state than the known one (a watch that lags behind our own write)
+        changes nothing.
+        """
         key = key_of(item)
+        known = self._objects[key.kind, key.namespace].get(key.name)
+        if known is not None and _is_older(item, than=known):
+            return
         metadata = {name: value for name, value in item["metadata"].items() if name not in _DROPPED}
         self._objects[key.kind, key.namespace][key.name] = {**item, "metadata": metadata}
 
@@ -65,6 +70,14 @@ class Cache:
     def forget(self, inquiry: Inquiry) -> None:
         """Nobody asks this any more."""
         self._answers.pop(inquiry, None)
+
+
+def _is_older(item: Object, *, than: Object) -> bool:
+    """By resource versions, which may be compared as numbers (https://kep.k8s.io/5504)."""
+    new, old = item["metadata"], than["metadata"]
+    if new.get("uid") != old.get("uid"):
+        return False
+    return int(new.get("resourceVersion") or 0) < int(old.get("resourceVersion") or 0)
 
 
 def _has(item: Object, wanted: Mapping[str, str]) -> bool:

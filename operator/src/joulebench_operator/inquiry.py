@@ -44,7 +44,7 @@ class LastWords:
     pod: str
     container: str
     restart: int
-    """How often the container was restarted: each ending has its own last words."""
+    """Which of its starts ended, from 0: each ending has its own last words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,21 +22,34 @@ _FIELD = "spec.task"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fetch; 0, or why not: 2 where the input is wrong, 75 where a later try may go better, else 1."""
     options = _parser().parse_args(arguments)
-    task: TaskSettings | None = None
     try:
         task = DriverSettings.read_given(options.settings).task
-        print(_line(_fetch(task)), flush=True)  # noqa: T201 - the container's log
     except RunnerError as error:
-        print(f"joulebench fetch: {error.message}", file=sys.stderr)  # noqa: T201 - likewise
-        if error.remedy:
-            print(f"  {error.remedy}", file=sys.stderr)  # noqa: T201 - likewise
-        if options.termination_file is not None:
-            options.termination_file.write_text(_termination(error, task))
-        return ExitCode.INFRASTRUCTURE if isinstance(error, HubAwayError) else error.exit_code
+        return failed(error, task=None, termination_file=options.termination_file)
+    return run_fetch(task, termination_file=options.termination_file)
+
+
+def run_fetch(task: TaskSettings, *, termination_file: Path | None) -> ExitCode:
+    """Fetch and say so; see `main`."""
+    try:
+        print(_line(fetch_into_root(task)), flush=True)  # noqa: T201 - the container's log
+    except RunnerError as error:
+        return failed(error, task=task.name, termination_file=termination_file)
     return ExitCode.DONE
 
 
-def _fetch(task: TaskSettings) -> Fetched:
+def failed(error: RunnerError, *, task: str | None, termination_file: Path | None) -> ExitCode:
+    """Say why, in the log and in the termination message; the exit code."""
+    print(f"joulebench fetch: {error.message}", file=sys.stderr)  # noqa: T201 - the container's log
+    if error.remedy:
+        print(f"  {error.remedy}", file=sys.stderr)  # noqa: T201 - likewise
+    if termination_file is not None:
+        termination_file.write_text(_termination(error, task))
+    return ExitCode.INFRASTRUCTURE if isinstance(error, HubAwayError) else error.exit_code
+
+
+def fetch_into_root(task: TaskSettings) -> Fetched:
+    """The questions in the folder where the driver looks for them. Raises BadInputError."""
     if task.data_root is None:
         raise BadInputError(
             "task.data_root: null, so there is no folder for the questions", remedy="Name the folder that both mount."
@@ -52,14 +65,14 @@ def _line(fetched: Fetched) -> str:
     return f"{fetched.task}: {fetched.state}{where}"
 
 
-def _termination(error: RunnerError, task: TaskSettings | None) -> str:
+def _termination(error: RunnerError, task: str | None) -> str:
     """The same message as preflight's: which field, which value, why, and what to do."""
     from joulebench_api.conditions import Reason  # noqa: PLC0415 - a fetch that goes well needs none of this
     from joulebench_api.contracts.preflight import Finding, PreflightReport  # noqa: PLC0415 - likewise
 
     finding = Finding(
         field=_FIELD,
-        value=None if task is None else task.name,
+        value=task,
         reason=Reason.DATASET_UNAVAILABLE,
         message=error.message,
         remedy=error.remedy,

@@ -3,11 +3,16 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.operator.servers.builders import World, child, condition, conditions, plan, running, server, world
 
 from joulebench_api.configuration import OperatorConfiguration
+from joulebench_api.v1alpha1.model_server import ModelServerSpec
 from joulebench_operator.objects import Object, owned
 from joulebench_operator.servers.pod_template import pod_template
+
+FIELDS = ModelServerSpec.model_fields
 
 
 def _container(**how: Any) -> Object:
@@ -103,3 +108,58 @@ def test_another_configuration_is_another_server() -> None:
     before = here.template()
     here.configuration = OperatorConfiguration.model_validate({"engines": {"vLLM": {"image": "fleet/vllm"}}})
     assert here.template() != before
+
+
+def test_what_a_user_adds_takes_nothing_away_from_the_profile() -> None:
+    profile = {
+        "env": [{"name": "NCCL_IB_HCA", "value": "mlx5"}],
+        "placement": {"tolerations": [{"key": "gpu", "operator": "Exists"}], "nodeSelector": {"gpu": "h100"}},
+    }
+    made = plan(
+        accelerator={"profile": "h100"},
+        configuration={"accelerators": {"h100": profile}},
+        env=[{"name": "B", "value": "b"}],
+        placement={"tolerations": [{"key": "team", "operator": "Exists"}], "nodeSelector": {"zone": "a"}},
+    )
+    spec = pod_template(made)["spec"]
+    assert [entry["key"] for entry in spec["tolerations"]] == ["gpu", "team"]
+    assert spec["nodeSelector"] == {"gpu": "h100", "zone": "a"}
+    assert {"NCCL_IB_HCA", "B"} <= {entry["name"] for entry in spec["containers"][0]["env"]}
+
+
+@pytest.mark.parametrize("template", [{"hostNetwork": True}, {"spec": "x"}, {"spec": {"volumes": [{"emptyDir": {}}]}}])
+def test_a_profile_of_another_form_is_told(template: Any) -> None:
+    here = world(accelerator={"profile": "ib"})
+    profile = {"accelerators": {"ib": {"podTemplate": template}}}
+    here.configuration = OperatorConfiguration.model_validate(profile)
+    assert conditions(here.decide())["Ready"] == "False InvalidSpec"
+    assert "what 'ib' lays over pods" in condition(here.decide()).message
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=3)),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(st.text(max_size=3), inner, max_size=2)),
+    max_leaves=4,
+)
+OPEN = st.dictionaries(st.sampled_from(["nodeAffinity", "spec", "name"]), JSON, max_size=2)
+LIKELY: dict[str, st.SearchStrategy[Any]] = {
+    "engine": st.sampled_from(["vLLM", "LlamaCpp", "Simulator", "SGLang", "Ollama"]),
+    "model": st.text(max_size=5),
+    "preset": st.just("smollm2-135m-instruct"),
+    "engineArgs": st.dictionaries(st.text(max_size=3), JSON, max_size=2),
+    "args": st.lists(st.text(max_size=3), max_size=3),
+    "accelerator": st.fixed_dictionaries({"products": st.just(["a"])}),
+    "placement": st.fixed_dictionaries({"affinity": OPEN}),
+    "podTemplate": st.fixed_dictionaries({"spec": st.fixed_dictionaries({"hostAliases": st.lists(OPEN, max_size=2)})}),
+}
+SPECS = st.fixed_dictionaries(
+    {}, optional={field.alias or name: LIKELY.get(field.alias or name, JSON) for name, field in FIELDS.items()}
+)
+
+
+@given(st.one_of(SPECS, st.fixed_dictionaries({}, optional=LIKELY)))
+def test_whatever_the_spec_says_something_is_decided(spec: dict[str, Any]) -> None:
+    decided = World({**server(), "spec": spec}).decide()
+    held = conditions(decided)
+    assert held["Ready"].startswith("False")
+    assert ("Stalled" in held) == (decided.children == ())

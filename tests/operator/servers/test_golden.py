@@ -5,17 +5,21 @@ They serve as documentation too. After a change that is meant: JOULEBENCH_REWRIT
 
 import json
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.operator.servers.builders import SETTINGS, Object
+from kubernetes import client
+from tests.operator.servers.builders import SETTINGS
 
 from joulebench_api.checking.names_used import check_names
 from joulebench_api.configuration import OperatorConfiguration
 from joulebench_api.loading import load_all
 from joulebench_api.v1alpha1.model_server import ModelServerSpec
+from joulebench_operator.objects import Object
 from joulebench_operator.servers.children import children
 from joulebench_operator.servers.plan import server_plan
 
@@ -60,6 +64,36 @@ def text_of(bodies: list[Object]) -> str:
     """Documents of one file; by way of JSON, so that nothing is shared and no anchors are written."""
     dumped: str = yaml.safe_dump_all(json.loads(json.dumps(bodies)), sort_keys=False, width=160, allow_unicode=True)
     return dumped
+
+
+def unknown_fields(model: str, value: Any, path: str) -> Iterator[str]:
+    """Fields that Kubernetes' own types (those of its client) do not have; `model` as that client names types."""
+    entry = re.fullmatch(r"(?:List\[(.*)\])|(?:Dict\[str, (.*)\])", model)
+    if entry is not None:
+        pairs = enumerate(value) if entry[1] else value.items()
+        for key, inner in pairs:
+            yield from unknown_fields(entry[1] or entry[2], inner, f"{path}[{key}]")
+    elif hasattr(client, model):
+        types = getattr(client, model)
+        fields = {name: types.openapi_types[attribute] for attribute, name in types.attribute_map.items()}
+        for key, inner in value.items():
+            if key in fields:
+                yield from unknown_fields(fields[key], inner, f"{path}.{key}")
+            else:
+                yield f"{path}.{key}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_kubernetes_knows_every_field(path: Path) -> None:
+    (item,) = yaml.safe_load_all(path.read_text().split(SEPARATOR)[0])
+    for body in made(item):
+        kind = str(body["kind"])
+        assert list(unknown_fields(f"V1{kind}", body, kind)) == []
+
+
+def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
+    spec = {"spec": {"template": {"spec": {"containers": [{"name": "a", "comand": []}]}}}}
+    assert list(unknown_fields("V1Deployment", spec, "it")) == ["it.spec.template.spec.containers[0].comand"]
 
 
 def test_there_are_ten() -> None:

@@ -36,6 +36,13 @@ def test_the_image_is_the_spec_s_else_the_configuration_s_else_the_engine_s() ->
     assert plan(engine="Simulator").image == "ours/simulator:1"
 
 
+def test_what_is_configured_for_an_engine_counts_for_its_presets_too() -> None:
+    configured = {"engines": {"LlamaCpp": {"image": "fleet/llamacpp"}}}
+    assert plan(preset="smollm2-135m-instruct", configuration=configured).image == "fleet/llamacpp"
+    named = {**configured, "presets": {"smollm2-135m-instruct": {"engine": "vLLM", "model": "org/other"}}}
+    assert plan(preset="smollm2-135m-instruct", configuration=named).command.argv[:3] == ("vllm", "serve", "org/other")
+
+
 @pytest.mark.parametrize(
     ("spec", "count"),
     [
@@ -56,7 +63,9 @@ def test_how_many_accelerators(spec: dict[str, Any], count: int) -> None:
 def test_a_profile_says_where_and_by_what_resource() -> None:
     profile = {"resourceName": "amd.com/gpu", "placement": {"nodeSelector": {"a": "b"}}, "podTemplate": {"spec": {}}}
     made = plan(accelerator={"profile": "mi300"}, configuration={"accelerators": {"mi300": profile}})
-    assert (made.resource_name, made.profile_template) == ("amd.com/gpu", {"spec": {}})
+    assert made.resource_name == "amd.com/gpu"
+    assert made.profile is not None
+    assert made.profile.pod_template == {"spec": {}}
     assert made.spec.placement is not None
     assert made.spec.placement.node_selector == {"a": "b"}
 

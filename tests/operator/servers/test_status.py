@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.operator.servers.builders import (
-    Object,
     condition,
     conditions,
     crashed,
@@ -22,6 +21,7 @@ from tests.operator.servers.builders import (
 
 from joulebench_api.v1alpha1.status import ModelServerStatus
 from joulebench_operator.inquiry import LastWords, Served
+from joulebench_operator.objects import Object
 
 
 def test_without_a_pod_it_starts() -> None:
@@ -179,7 +179,14 @@ def test_a_failure_is_told_by_its_cause(state: Object, reason: str, text: str, h
         ("OSError: org/x is not a local folder and is not a valid model identifier", "ModelUnavailable", False),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "OutOfMemory", False),
         ("ValueError: No available memory for the cache blocks.", "OutOfMemory", False),
+        ("there is no model file at /model/a.gguf", "ModelUnavailable", False),
+        (
+            "ValueError: Free memory on device cuda:0 (1.0/80.0 GiB) on startup is less than desired",
+            "OutOfMemory",
+            False,
+        ),
         ("RuntimeError: something else", "ServerCrashed", False),
+        ("INFO If out of memory occurs, lower gpu_memory_utilization", "ServerCrashed", False),
     ],
 )
 def test_the_last_words_tell_the_cause(words: str, reason: str, hopeless: bool) -> None:
@@ -191,6 +198,12 @@ def test_the_last_words_tell_the_cause(words: str, reason: str, hopeless: bool) 
     other = "Stalled" if hopeless else "Reconciling"
     assert conditions(decided) == {"Ready": f"False {reason}", other: f"True {reason}"}
     assert condition(decided).message.endswith(words)
+
+
+def test_what_is_told_is_never_too_long_for_a_condition() -> None:
+    here = world()
+    here.pod(**unschedulable("no room " * 500))
+    assert len(condition(here.decide()).message) == 1024
 
 
 def test_the_words_of_one_ending_are_asked_for_once() -> None:
@@ -306,7 +319,7 @@ def test_what_really_runs_is_recorded() -> None:
     assert len(resolved["configuration"]["sha256"]) == 64
 
 
-STATES = st.one_of(
+STATES: st.SearchStrategy[Object] = st.one_of(
     st.sampled_from([state for state, _, _, _ in FAILURES]),
     st.builds(running, since=st.integers(0, 50), ready=st.one_of(st.none(), st.integers(0, 50))),
     st.just(scheduled()),

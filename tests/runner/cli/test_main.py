@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -12,6 +14,7 @@ from joulebench_runner.errors import BadInputError, RunnerError
 
 LIST_MODULES = """
 import sys
+from importlib.metadata import entry_points
 from joulebench_runner.cli.main import cli
 cli(["--help"], standalone_mode=False)
 print(*sys.modules)
@@ -29,7 +32,18 @@ def test_help_lists_the_commands_and_teaches_by_examples() -> None:
 def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", LIST_MODULES], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
-    assert not loaded & {"inspect_ai", "openai", "datasets", "pyarrow", "aiohttp", "grpc", "numpy", "pydantic"}
+    assert not loaded & {
+        "inspect_ai",
+        "openai",
+        "datasets",
+        "pyarrow",
+        "aiohttp",
+        "grpc",
+        "numpy",
+        "pydantic",
+        "kubernetes",
+        "yaml",
+    }
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -62,3 +76,21 @@ def test_wrong_usage_is_bad_input(words: list[str]) -> None:
     done = subprocess.run([command, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Usage:" in done.stderr
+
+
+@pytest.mark.parametrize(("error", "code"), [(click.UsageError("no"), 2), (click.ClickException("no"), 1)])
+def test_commands_of_other_packages_choose_their_exit_codes(
+    error: click.ClickException, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(frame.cli, "main", fail)
+    with pytest.raises(SystemExit) as ended:
+        frame.main()
+    assert ended.value.code == code
+
+
+def test_kubectl_finds_the_same_program() -> None:
+    points = entry_points(group="console_scripts")
+    assert points["kubectl-joulebench"].value == points["joulebench"].value

@@ -1,6 +1,8 @@
 """`joulebench report` and `joulebench show`."""
 
 import json
+import shutil
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,9 @@ from click.testing import CliRunner, Result
 from tests.synthetic_run import write_run
 
 from joulebench_api.contracts.summary import CostBasis, Prices
+from joulebench_runner.cli import named
 from joulebench_runner.cli.main import cli
+from joulebench_runner.cli.report import report
 from joulebench_runner.errors import BadInputError
 from joulebench_runner.results.cost import cost
 
@@ -142,3 +146,15 @@ def test_a_truncated_table_is_named(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     for command in ("report", "show"):
         assert "queries.parquet cannot be read" in refused(command, folder).message
+
+
+def test_a_run_on_a_cluster_gets_its_page_here(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("brun", "cluster:bring", "joulebench.folders")
+    monkeypatch.setattr(EntryPoint, "load", lambda _: lambda name, target: shutil.copytree(folder, target))
+    monkeypatch.setattr(named, "entry_points", lambda group: [point])
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(report, ["brun/nightly"], catch_exceptions=False)
+
+    assert done.exit_code == 0
+    assert (tmp_path / "nightly.html").stat().st_size > 1_000_000

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joulebench_runner.local.provenance import describe_machine, describe_versions, redacted, ulid
+from joulebench_runner.local.provenance import redacted, ulid
+from joulebench_runner.surroundings import describe_machine, describe_versions
 
 _MOMENTS = st.integers(min_value=0, max_value=2**48 - 1)
 _RANDOM = st.integers(min_value=0, max_value=2**80 - 1)

@@ -10,7 +10,8 @@ from joulebench_api.defaults import resolve
 from joulebench_api.loading import load
 from joulebench_runner.config import DriverSettings, EnergySettings, MeterSettings
 from joulebench_runner.errors import BadInputError
-from joulebench_runner.local.settings import driver_settings, pricing_settings
+from joulebench_runner.local.settings import driver_settings
+from joulebench_runner.translation.settings import pricing_settings
 
 RUN = """
 apiVersion: joulebench.dev/v1alpha1

@@ -26,6 +26,9 @@ DATA_FOLDER: Final = "/data"
 """The questions: filled by `fetch`, read by `driver`."""
 TOKEN_FOLDER: Final = "/var/run/secrets/joulebench/exporter"  # noqa: S105 - a path
 """In the meter: the token for the exporters' audience, in the file `token`."""
+EXPORTER_CA_FOLDER: Final = "/etc/joulebench/exporter-ca"
+"""In the meter: who signed the exporters' certificates, in the file EXPORTER_CA_FILE."""
+EXPORTER_CA_FILE: Final = "ca.crt"
 TERMINATION_FILE: Final = "/dev/termination-log"
 
 HUB_TOKEN_VARIABLE: Final = "HF_TOKEN"  # noqa: S105 - a variable's name
@@ -80,8 +83,13 @@ class Assignment(Part):
     """Whether TOPOLOGY_FOLDER is mounted."""
     exporter_token: bool = False
     """Whether TOKEN_FOLDER is mounted."""
+    exporter_ca: bool = False
+    """Whether EXPORTER_CA_FOLDER is mounted; without it the connections to the exporters are not encrypted."""
+    exporter_server_name: str | None = None
+    """The name in the exporters' certificate, where it is not the address that they are reached by."""
     data_mounted: bool = False
-    """Whether DATA_FOLDER holds the questions already (a claim): the hub is never asked."""
+    """Whether DATA_FOLDER holds the questions already: the hub is never asked. It has one folder a task, as
+    `joulebench fetch --to` makes it; a ConfigMap, which has no folders, is mounted at DATA_FOLDER/TASK."""
     ready_timeout_seconds: float = 3600.0
     """How long the meter waits for its servers."""
     provenance: dict[str, JsonValue] = Field(default_factory=dict)

@@ -9,13 +9,12 @@ from joulebench_operator.objects import Object
 
 _KEYS: Final = {
     "env": "name",
-    "hostAliases": "ip",
     "imagePullSecrets": "name",
     "volumeMounts": "mountPath",
     "volumes": "name",
 }
 """Lists whose entries merge, by what tells them apart: Kubernetes' own keys."""
-_APPENDED: Final = ("envFrom", "tolerations", "topologySpreadConstraints")
+_APPENDED: Final = ("envFrom", "hostAliases", "tolerations", "topologySpreadConstraints")
 
 
 def lay(template: Object, *, container: str, overlay: PodOverlay | None, placement: Placement | None) -> Object:

@@ -19,7 +19,8 @@ _PRODUCT_LABELS: Final = {
 }
 """The label of nodes that names the product, by the beginning of the resource's name: the vendors' own discovery."""
 
-_NEED_ONE: Final = (Engine.VLLM, Engine.SGLANG)
+_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
+_NEED_ONE: Final = (Engine.VLLM,)
 """Engines that get accelerators unless `accelerator.count` is 0; others get them only if `accelerator` is written."""
 
 
@@ -77,12 +78,21 @@ def only_on_products(affinity: Object, *, products: tuple[str, ...], resource: s
             remedy="use placement.nodeSelector with your nodes' label",
         )
     expression = {"key": label, "operator": "In", "values": list(products)}
+    try:
+        return _with_expression(affinity, expression)
+    except (AttributeError, TypeError) as error:
+        raise RefusedSpecError(
+            "spec.placement.affinity: does not have the form of an affinity", remedy="write it as a pod has it"
+        ) from error
+
+
+def _with_expression(affinity: Object, expression: Object) -> Object:
     node = affinity.get("nodeAffinity") or {}
-    required = node.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    required = node.get(_REQUIRED) or {}
+    anywhere: tuple[Object, ...] = ({},)
     # Terms are alternatives, so each of them has to hold it.
     terms = [
         {**term, "matchExpressions": [*(term.get("matchExpressions") or ()), expression]}
-        for term in required.get("nodeSelectorTerms") or ({},)
+        for term in required.get("nodeSelectorTerms") or anywhere
     ]
-    required = {**required, "nodeSelectorTerms": terms}
-    return {**affinity, "nodeAffinity": {**node, "requiredDuringSchedulingIgnoredDuringExecution": required}}
+    return {**affinity, "nodeAffinity": {**node, _REQUIRED: {**required, "nodeSelectorTerms": terms}}}

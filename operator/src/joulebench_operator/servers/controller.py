@@ -6,7 +6,7 @@ from datetime import timedelta
 from pydantic import ValidationError
 
 from joulebench_api.errors import ApiError
-from joulebench_api.v1alpha1.model_server import ModelServerSpec
+from joulebench_api.v1alpha1.model_server import Activation, ModelServerSpec
 from joulebench_operator.cache import Cache
 from joulebench_operator.decision import Child, Context, Decision
 from joulebench_operator.inquiry import Inquiry
@@ -41,7 +41,7 @@ class ServerController:
         """What is to be for a ModelServer that is not being deleted."""
         name, namespace = item["metadata"]["name"], item["metadata"]["namespace"]
         try:
-            spec = ModelServerSpec.model_validate(item["spec"])
+            spec = ModelServerSpec.model_validate(item.get("spec") or {})
             plan = server_plan(name, namespace, spec, configuration=context.configuration, settings=context.settings)
             return _decision(item, plan, context)
         except (ApiError, ValidationError) as error:
@@ -54,7 +54,7 @@ class ServerController:
 
 
 def _decision(item: Object, plan: ServerPlan, context: Context) -> Decision:
-    needed = is_needed(item, context.cache)
+    needed = plan.spec.activation is Activation.ON_DEMAND and is_needed(item, context.cache)
     wake = waking(item, plan.spec, needed=needed, now=context.now)
     wanted = plan.spec.replicas if wake.awake else 0
     made = children(plan, replicas=wanted)

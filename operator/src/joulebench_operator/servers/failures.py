@@ -23,8 +23,6 @@ _PULL: Final = (
 )
 _NOT_STARTED: Final = ("CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError")
 _WRONG_CONFIG: Final = "CreateContainerConfigError"
-_KILLED: Final = (137, 143)
-"""Exit codes of SIGKILL and SIGTERM."""
 _KILL_SLACK: Final = timedelta(seconds=5)
 """How much earlier than `startupTimeout` the kubelet may stop a container, as its probes are not counted in seconds."""
 
@@ -104,9 +102,12 @@ def _ended(pod: SeenPod, limit: timedelta, cache: Cache) -> Failure | None:
 
 
 def _ran(pod: SeenPod) -> timedelta:
-    """How long the container that was killed had run without ever being ready; 0 if it was not killed, or was ready."""
+    """How long the container that ended had run without ever being ready; 0 if it was ready.
+
+    Its exit code tells nothing: engines end as they like when they are told to.
+    """
     start, end = instant(pod.ended.get("startedAt")), instant(pod.ended.get("finishedAt"))
-    if pod.ended.get("exitCode") not in _KILLED or start is None or end is None:
+    if start is None or end is None:
         return timedelta()
     became_unready = pod.changed("Ready")
     return timedelta() if became_unready is not None and became_unready > start else end - start

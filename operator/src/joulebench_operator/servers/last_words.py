@@ -14,10 +14,12 @@ _SIGNS: Final[Mapping[Reason, str]] = {
     r"|403 Client Error|404 Client Error|Invalid repository ID or local directory|OfflineModeIsEnabled"
     r"|couldn't connect to .{1,80} to load|failed to open GGUF file|gguf_init_from_file: failed|failed to load model"
     r"|No such file or directory: '?/model|Can't load the configuration of"
-    r"|no .{0,40}file named .{0,60}config\.json",
-    Reason.OUT_OF_MEMORY: r"out of memory|OutOfMemoryError|No available memory for the cache blocks"
-    r"|larger than the available KV cache memory|KV cache is needed, which is larger"
-    r"|Free memory on device .{0,120} is less than desired|std::bad_alloc|Cannot allocate memory",
+    r"|no .{0,40}file named .{0,60}config\.json|there is no model file at|is not a GGUF file"
+    r"|Failed to resolve '|Temporary failure in name resolution",
+    # Not "out of memory" alone: vLLM's advice on it is in every log.
+    Reason.OUT_OF_MEMORY: r"(CUDA|HIP|XPU) out of memory|error: out of memory|failed: out of memory|OutOfMemoryError"
+    r"|No available memory for the cache blocks|KV cache is needed, which is larger|Free memory on device"
+    r"|std::bad_alloc|Cannot allocate memory",
 }
 """By reason, in the order in which they are looked for: a model that is not there is no matter of memory."""
 

@@ -1,11 +1,11 @@
 """What a ModelServer's spec comes to: everything that is decided before any object is made."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from joulebench_api.conditions import Reason
-from joulebench_api.configuration import OperatorConfiguration
+from joulebench_api.configuration import AcceleratorProfile, OperatorConfiguration
 from joulebench_api.defaults import resolve_server
 from joulebench_api.engines import vllm
 from joulebench_api.engines.command import EngineCommand
@@ -45,8 +45,8 @@ class ServerPlan:
     resource_name: str
     """The resource that accelerators are asked for by."""
     files: ModelFiles
-    profile_template: Mapping[str, Any] = field(default_factory=dict)
-    """What the administrator's accelerator profile lays over the pod."""
+    profile: AcceleratorProfile | None = None
+    """The administrator's accelerator profile that it names."""
     doubts: tuple[str, ...] = ()
     """What may be wrong, but is not refused."""
 
@@ -85,10 +85,9 @@ def server_plan(
     pydantic's ValidationError for a spec that cannot be used here.
     """
     _check_preset(spec, configuration)
-    resolved = resolve_server(spec, configuration=configuration, namespace=namespace)
+    resolved = resolve_server(_with_engine(spec, configuration), configuration=configuration, namespace=namespace)
     engine = engine_of(resolved)
     build = builder(engine)
-    profile = profile_of(resolved, configuration)
     files = model_files(resolved, engine, namespace=namespace, configuration=configuration)
     # The pod takes the spec's variables as they are, references included.
     bare = resolved.model_copy(update={"env": ()})
@@ -102,7 +101,7 @@ def server_plan(
         accelerators=accelerator_count(resolved, engine),
         resource_name=resource_name(resolved),
         files=files,
-        profile_template={} if profile is None else profile.pod_template or {},
+        profile=profile_of(resolved, configuration),
         doubts=doubts(resolved) if engine is Engine.VLLM else (),
     )
     check_allowed(plan.image, written=spec, resolved=resolved, configuration=configuration, settings=settings)
@@ -119,6 +118,14 @@ def _check_preset(spec: ModelServerSpec, configuration: OperatorConfiguration) -
         remedy=did_you_mean(name, there) or "name one of them, or give engine and model",
         reason=Reason.UNKNOWN_PRESET,
     )
+
+
+def _with_engine(spec: ModelServerSpec, configuration: OperatorConfiguration) -> ModelServerSpec:
+    """A built-in preset's engine said aloud, so that what is configured for the engine counts."""
+    preset = PRESETS.get(spec.preset or "")
+    if preset is None or spec.preset in configuration.presets or spec.engine is not None:
+        return spec
+    return spec.model_copy(update={"engine": preset.engine})
 
 
 def _image(spec: ModelServerSpec, engine: Engine, settings: Settings) -> str:

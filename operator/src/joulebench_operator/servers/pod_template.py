@@ -13,6 +13,7 @@ from joulebench_operator.pods.overlay import by_key, lay, lay_open, plain
 from joulebench_operator.servers.accelerators import only_on_products
 from joulebench_operator.servers.model_files import secret_variable, sub_path, variable
 from joulebench_operator.servers.plan import ServerPlan
+from joulebench_operator.servers.refusals import RefusedSpecError
 
 CONTAINER: Final = "server"
 """The one container of a server's pod."""
@@ -37,7 +38,8 @@ _VLLM_FOLDERS: Final = (
     variable("VLLM_NO_USAGE_STATS", "1"),
 )
 """Everything that is worth keeping goes to the cache, and there is a home that any user can write to."""
-_OTHERS_IMAGES: Final = (Engine.VLLM, Engine.SGLANG, Engine.OLLAMA)
+_PARTS: Final = frozenset({"metadata", "spec", "container"})
+_OTHERS_IMAGES: Final = (Engine.VLLM,)
 """Engines whose images are not ours: they may need to be root, and may write outside their volumes."""
 
 
@@ -47,9 +49,32 @@ def pod_template(plan: ServerPlan) -> Object:
         "metadata": {"labels": pod_labels(plan), "annotations": dict(_STAYS)},
         "spec": {**_pod_fields(plan), "containers": [_container(plan)], "volumes": list(_volumes(plan))},
     }
-    administered = lay_open(template, container=CONTAINER, overlay=plan.profile_template)
-    laid = lay(administered, container=CONTAINER, overlay=plan.spec.pod_template, placement=plan.spec.placement)
+    laid = lay(
+        _administered(plan, template),
+        container=CONTAINER,
+        overlay=plan.spec.pod_template,
+        placement=plan.spec.placement,
+    )
     return _marked(_on_products(plan, laid))
+
+
+def _administered(plan: ServerPlan, template: Object) -> Object:
+    """With what the administrator's profile lays over it. Nobody has checked its form, so that is done here."""
+    if plan.profile is None:
+        return template
+    overlay = plan.profile.pod_template or {}
+    # The spec's placement holds the profile's already, but its own lists replace the profile's.
+    placed = lay(template, container=CONTAINER, overlay=None, placement=plan.profile.placement)
+    try:
+        if overlay.keys() <= _PARTS:
+            return lay_open(placed, container=CONTAINER, overlay=overlay)
+    except (AttributeError, KeyError, TypeError):
+        pass
+    name = None if plan.spec.accelerator is None else plan.spec.accelerator.profile
+    raise RefusedSpecError(
+        f"spec.accelerator.profile: what '{name}' lays over pods does not have the form of podTemplate",
+        remedy="let the administrator write metadata, spec and container below its podTemplate",
+    )
 
 
 def pod_labels(plan: ServerPlan) -> dict[str, str]:
@@ -115,7 +140,8 @@ def _env(plan: ServerPlan) -> Iterator[Object]:
         own.append(variable("NVIDIA_VISIBLE_DEVICES", "void"))
     if plan.command.key_variable is not None and spec.api_key_secret_ref is not None:
         own.append(secret_variable(plan.command.key_variable, spec.api_key_secret_ref))
-    yield from by_key(own, [plain(entry) for entry in spec.env], key="name")
+    administered = () if plan.profile is None else plan.profile.env or ()
+    yield from by_key(own, [plain(entry) for entry in (*administered, *spec.env)], key="name")
 
 
 def _probes(plan: ServerPlan) -> Object:

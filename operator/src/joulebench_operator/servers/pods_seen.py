@@ -54,12 +54,14 @@ class SeenPod:
     @property
     def ip(self) -> str | None:
         """Its address."""
-        return self._status.get("podIP")
+        found: str | None = self._status.get("podIP")
+        return found
 
     @property
     def node(self) -> str | None:
         """The node that it is on."""
-        return self._spec.get("nodeName")
+        found: str | None = self._spec.get("nodeName")
+        return found
 
     @property
     def is_ready(self) -> bool:

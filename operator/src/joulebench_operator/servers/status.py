@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from joulebench_api.conditions import ConditionType, Reason
-from joulebench_api.v1alpha1.status import MAX_ENDPOINTS, ConditionStatus
+from joulebench_api.v1alpha1.status import MAX_ENDPOINTS, MESSAGE_LENGTH, ConditionStatus
 from joulebench_operator.cache import Cache
 from joulebench_operator.decision import Wanted
 from joulebench_operator.kinds import DEPLOYMENT, Key
@@ -70,7 +70,13 @@ def conditions(seen: Observed, *, asleep: bool, now: datetime) -> tuple[Wanted, 
 
 def stalled(reason: Reason, message: str) -> tuple[Wanted, ...]:
     """The conditions of a server that cannot go on without a change by somebody."""
-    return Wanted(_READY, _FALSE, reason, message), Wanted(_STALLED, _TRUE, reason, message)
+    return _wanted(_READY, _FALSE, reason, message), _wanted(_STALLED, _TRUE, reason, message)
+
+
+def _wanted(kind: ConditionType, status: ConditionStatus, reason: Reason, message: str) -> Wanted:
+    """A condition; what a scheduler or a log says may be longer than a condition can hold."""
+    short = message if len(message) <= MESSAGE_LENGTH else f"{message[: MESSAGE_LENGTH - 3]}..."
+    return Wanted(kind, status, reason, short)
 
 
 def endpoints(seen: Observed) -> list[Object]:
@@ -84,7 +90,7 @@ def _standing(seen: Observed, *, asleep: bool, now: datetime) -> tuple[Wanted, .
         return _resting(seen, asleep=asleep)
     if seen.is_ready:
         message = _with_doubts(f"{_replicas(seen)} at {seen.plan.url}", seen)
-        return (Wanted(_READY, _TRUE, Reason.SERVING, message),)
+        return (_wanted(_READY, _TRUE, Reason.SERVING, message),)
     failed = _failure(seen, now)
     if failed is not None and failed.hopeless:
         return stalled(failed.reason, _with_doubts(failed.message, seen))
@@ -95,14 +101,14 @@ def _standing(seen: Observed, *, asleep: bool, now: datetime) -> tuple[Wanted, .
 def _resting(seen: Observed, *, asleep: bool) -> tuple[Wanted, ...]:
     reason = Reason.ASLEEP if asleep else Reason.SCALED_TO_ZERO
     message = "off until a run needs it" if asleep else "replicas is 0"
-    ready = Wanted(_READY, _FALSE, reason, message)
+    ready = _wanted(_READY, _FALSE, reason, message)
     if not seen.current and not seen.leaving:
         return (ready,)
-    return ready, Wanted(_RECONCILING, _TRUE, reason, "its pods end")
+    return ready, _wanted(_RECONCILING, _TRUE, reason, "its pods end")
 
 
 def _reconciling(reason: Reason, message: str) -> tuple[Wanted, ...]:
-    return Wanted(_READY, _FALSE, reason, message), Wanted(_RECONCILING, _TRUE, reason, message)
+    return _wanted(_READY, _FALSE, reason, message), _wanted(_RECONCILING, _TRUE, reason, message)
 
 
 def _failure(seen: Observed, now: datetime) -> Failure | None:

@@ -79,7 +79,7 @@ def main() -> None:
         sys.exit(ExitCode.INTERRUPTED)
     except click.ClickException as error:
         error.show()
-        sys.exit(ExitCode.BAD_INPUT)
+        sys.exit(error.exit_code)
     except RunnerError as error:
         show_error(error.message, error.remedy)
         sys.exit(error.exit_code)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from joulebench_runner.cli.named import run_folder
 from joulebench_runner.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -29,21 +30,27 @@ Examples:
   joulebench show runs/demo                      the figures and the first questions
   joulebench show runs/demo --wrong --limit 50   the wrong answers
   joulebench show runs/demo e447                 one question in full; the beginning of its id is enough
+  joulebench show brun/nightly                   a run on a cluster
   joulebench show runs/demo --wrong --limit 0 --json | jq -r .queries[].response
 """
 
 
 @click.command(epilog=_EPILOG, short_help="Show a run, or one question of it, in the terminal.")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("named", metavar="DIR")
 @click.argument("query", required=False)
 @click.option("--wrong", is_flag=True, help="Only wrong answers.")
 @click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Questions to list; 0: all.")
 @click.option("--partial", is_flag=True, help="Show what there is of an incomplete folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
-def show(folder: Path, query: str | None, *, wrong: bool, limit: int, partial: bool, as_json: bool) -> None:
+def show(named: str, query: str | None, *, wrong: bool, limit: int, partial: bool, as_json: bool) -> None:
     """Show the run in DIR: its figures and its questions; with QUERY (the beginning of a question's id, or a record's
     id) that question in full: prompt, answer, verdict, joules with their bounds, timings and calls.
     """
+    with run_folder(named) as folder:
+        _show(folder, query, wrong=wrong, limit=limit, partial=partial, as_json=as_json)
+
+
+def _show(folder: Path, query: str | None, *, wrong: bool, limit: int, partial: bool, as_json: bool) -> None:
     from joulebench_runner.results.folder import open_run  # noqa: PLC0415 - keeps --help fast
 
     run = open_run(folder, partial=partial)

@@ -1,16 +1,12 @@
 """`python -m joulebench_runner.driver --settings FILE [--exit-with-stdin]`: the driver's process."""
 
 import argparse
-import asyncio
-import logging
-import os
 import sys
 from pathlib import Path
 
 from joulebench_runner.config import DriverSettings
-from joulebench_runner.driver.environment import driver_environment
+from joulebench_runner.driver.process import run_driver
 from joulebench_runner.errors import RunnerError
-from joulebench_runner.kept_settings import keep_settings
 from joulebench_runner.processes import die_with_parent
 
 
@@ -26,20 +22,7 @@ def main() -> int:
         settings = DriverSettings.read_given(arguments.settings)
     except RunnerError as error:
         parser.exit(error.exit_code, f"joulebench driver: {error.message}\n  {error.remedy}\n")
-    environment = driver_environment(os.environ)
-    os.environ.clear()
-    os.environ.update(environment)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-
-    # Imported only now: libraries read the environment when they are imported.
-    from joulebench_runner.driver.app import drive  # noqa: PLC0415
-
-    try:
-        keep_settings(settings, settings_file=arguments.settings, name="driver.json")
-    except RunnerError as error:
-        logging.getLogger(__name__).critical("%s; %s", error.message, error.remedy)
-        return error.exit_code
-    return int(asyncio.run(drive(settings)))
+    return run_driver(settings, settings_file=arguments.settings)
 
 
 if __name__ == "__main__":

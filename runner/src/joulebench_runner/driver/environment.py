@@ -1,5 +1,6 @@
 """What the driver's environment must hold before any library is imported: nothing calls home, nothing is overridden."""
 
+import os
 from collections.abc import Mapping
 from typing import Final
 
@@ -22,3 +23,10 @@ def driver_environment(current: Mapping[str, str]) -> dict[str, str]:
     """
     kept = {name: value for name, value in current.items() if not name.startswith("INSPECT_") and name not in _DROPPED}
     return kept | _SET
+
+
+def use_driver_environment() -> None:
+    """Make it this process's."""
+    environment = driver_environment(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)

@@ -26,6 +26,10 @@ from joulebench_runner.tasks.selection import select
 from joulebench_runner.tasks.synthetic import synthetic_prompts
 
 
+class TaskNotMadeError(BadInputError):
+    """The task's own code failed, mostly for want of its data."""
+
+
 def load_inspect(name: InspectTask, settings: DriverSettings) -> LoadedTask:
     """The selected questions of an inspect-ai task. Raises BadInputError."""
     task = _made(_factory(name), name, settings.task)
@@ -113,7 +117,7 @@ def _made(factory: Callable[..., Task], name: InspectTask, settings: TaskSetting
         return factory(**settings.params)
     # Data sets load here, and they raise what their libraries raise: all of it means that the task cannot be made.
     except Exception as error:
-        raise BadInputError(
+        raise TaskNotMadeError(
             f"task.name: {name.name} could not be made: {type(error).__name__}: {error}",
             remedy="If its data set is not in the cache, load the task once where there is a network.",
         ) from error

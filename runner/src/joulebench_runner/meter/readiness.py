@@ -1,8 +1,7 @@
 """When a model server is ready: it says that it is healthy, it lists the model, and one short completion came back."""
 
 import asyncio
-import difflib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from joulebench_runner.config import Upstream
 from joulebench_runner.errors import ServerError
 from joulebench_runner.journal.clock import SYSTEM_CLOCK, Clock
 from joulebench_runner.meter.client import CallError, Request, TimedClient
+from joulebench_runner.meter.model_list import listed, nearest_first
 from joulebench_runner.meter.replicas import Replicas
 
 FIRST_PAUSE_SECONDS: Final = 0.05
@@ -161,11 +161,11 @@ class _Replica:
             return [f"the server at {self._url} has no list of models; it was asked for {model!r} unseen"]
         if answer.status != 200:
             raise _NotReadyError("list of models", f"GET {url} answered {answer.words}")
-        names = _listed(answer.body)
+        names = listed(answer.body)
         if not names:
             return [f"the server at {self._url} lists no models; it was asked for {model!r} unseen"]
         if model not in names:
-            what = f"the server does not serve {model!r}; it lists {_nearest_first(model, names)}"
+            what = f"the server does not serve {model!r}; it lists {nearest_first(model, names)}"
             raise _NotReadyError("list of models", what, settled=True)
         return []
 
@@ -225,30 +225,12 @@ class _Replica:
         return ServerError(message, remedy=remedy)
 
 
-def _listed(body: bytes) -> list[str]:
-    """Names and aliases in a list of models; empty if it is none."""
-    try:
-        listed = orjson.loads(body)
-        entries = listed["data"]
-        names = [name for entry in entries for name in (entry["id"], *(entry.get("aliases") or ()))]
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return []
-    return [name for name in names if isinstance(name, str)]
-
-
 def _has_choices(body: bytes) -> bool:
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         return False
     return isinstance(answer, dict) and bool(answer.get("choices"))
-
-
-def _nearest_first(model: str, names: Iterable[str]) -> str:
-    def unlikeness(name: str) -> float:
-        return -difflib.SequenceMatcher(a=model.lower(), b=name.lower()).ratio()
-
-    return ", ".join(repr(name) for name in sorted(set(names), key=unlikeness)[:10])
 
 
 def _renamed(payload: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from joulebench_api.contracts.summary import Prices
 from joulebench_api.names import did_you_mean, joined
 from joulebench_runner.config import MeterSettings
 from joulebench_runner.errors import BadInputError
-from joulebench_runner.local.availability import METHODS
 from joulebench_runner.results.redo import Change
+from joulebench_runner.translation.availability import METHODS
 
 
 def method_named(name: str) -> Method:

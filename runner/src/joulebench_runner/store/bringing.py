@@ -31,6 +31,19 @@ def bring_back(store: Store, folder: Path) -> bool:
         raise BadInputError(f"spec.results.store.objectStore: {error.message}", remedy=error.remedy) from error
 
 
+def bring_all(store: Store, folder: Path) -> int:
+    """Bring everything that the store has; how many files. Raises BadInputError, also where it has nothing."""
+    patient = store.with_patience(AT_THE_START)
+    try:
+        names = [name for name in patient.list() if _is_ours(name)]
+        _all_of(lambda name: patient.get(name, folder / name), names)
+    except StoreError as error:
+        raise BadInputError(error.message, remedy=error.remedy) from error
+    if not names:
+        raise BadInputError(f"there is nothing at {store.url}", remedy="name the run's own folder, such as URL/NAME")
+    return len(names)
+
+
 def _bring_back(store: Store, folder: Path) -> bool:
     there = [name for name in store.list() if _is_ours(name)]
     here = set(segments_in(folder))

@@ -22,17 +22,22 @@ _PROBE: Final = "joulebench-probe"
 
 
 def store_settings(object_store: ObjectStore, *, run_name: str, environ: Mapping[str, str]) -> StoreSettings:
-    """The run's own folder in the store, `URL/NAME`.
+    """The run's own folder in the store, `URL/NAME`; see `settings_at`."""
+    return settings_at(f"{locate(object_store.url).url}/{run_name}", object_store, environ=environ)
+
+
+def settings_at(url: str, object_store: ObjectStore, *, environ: Mapping[str, str]) -> StoreSettings:
+    """A folder in the store.
 
     Raises BadInputError for addresses that we cannot use and for credentials that the environment should hold but does
     not. Reaches for nothing.
     """
-    location = locate(object_store.url)
     settings = StoreSettings(
-        url=f"{location.url}/{run_name}",
+        url=url,
         endpoint=None if object_store.endpoint is None else str(object_store.endpoint),
         region=object_store.region,
     )
+    location = locate(object_store.url)
     if object_store.credentials_secret_ref is not None:
         refuse_missing_credentials(location, environ)
     file_system_options(location, settings, environ)

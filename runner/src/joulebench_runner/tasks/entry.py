@@ -1,7 +1,7 @@
 """What the registry knows about a task before anything is loaded."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -76,22 +76,27 @@ class TaskEntry:
 
     def check(self, settings: TaskSettings) -> dict[str, JsonValue]:
         """The parameters with defaults filled in. Raises BadInputError for whatever this task does not take."""
-        self._check_unused(settings)
+        for problem in self.problems(settings):
+            raise problem
+        return {parameter.name: settings.params.get(parameter.name, parameter.default) for parameter in self.parameters}
+
+    def problems(self, settings: TaskSettings) -> Iterator[BadInputError]:
+        """Everything that this task does not take; each message begins with the field."""
+        yield from self._unused(settings)
         known = {parameter.name: parameter for parameter in self.parameters}
         for name, value in settings.params.items():
             if name not in known:
-                raise self._unknown_parameter(name, known)
-            if not known[name].accepts(value):
-                raise self._bad_parameter(known[name], value)
-        return {name: settings.params.get(name, parameter.default) for name, parameter in known.items()}
+                yield self._unknown_parameter(name, known)
+            elif not known[name].accepts(value):
+                yield self._bad_parameter(known[name], value)
 
-    def _check_unused(self, settings: TaskSettings) -> None:
+    def _unused(self, settings: TaskSettings) -> Iterator[BadInputError]:
         unused = {"fewShot": settings.few_shot}
         if not self.takes_splits:
             unused |= {"split": settings.split, "subset": settings.subset}  # type: ignore[dict-item]  # int and str alike
         for name, value in unused.items():
             if value is not None:
-                raise BadInputError(
+                yield BadInputError(
                     f"task.{name} is {value!r}, but {self.key} has none", remedy=f"Leave task.{name} out."
                 )
 

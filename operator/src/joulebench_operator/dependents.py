@@ -1,0 +1,66 @@
+"""Whose decision may change when an object changes. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from joulebench_api.conditions import ConditionType
+from joulebench_operator.cache import Cache
+from joulebench_operator.kinds import BENCHMARK_RUN, MODEL_SERVER, POD, Key
+from joulebench_operator.names import EXPORTER_PART, PART_LABEL, RUN_LABEL, SERVER_LABEL
+from joulebench_operator.objects import Object, key_of
+from joulebench_operator.settling import condition_of
+
+
+def touched(item: Object, cache: Cache) -> set[Key]:
+    """The keys of our own objects that must be looked at because this object was added, changed or removed."""
+    key = key_of(item)
+    found = {owner for owner in _labelled_owners(item) if cache.get(owner) is not None}
+    if key.kind == MODEL_SERVER.name:
+        found |= {key, *_runs_on(key.name, cache.all(BENCHMARK_RUN, key.namespace))}
+    elif key.kind == BENCHMARK_RUN.name:
+        found |= {key, *_beside(item, cache)}
+    elif key.kind == POD.name and (item["metadata"].get("labels") or {}).get(PART_LABEL) == EXPORTER_PART:
+        found |= {key_of(run) for run in cache.everywhere(BENCHMARK_RUN) if not is_finished(run)}
+    return found
+
+
+def is_finished(run: Mapping[str, Any]) -> bool:
+    """Whether a run has ended, and was not asked to start again since."""
+    status = run.get("status") or {}
+    found = condition_of(status, ConditionType.FINISHED)
+    attempts = status.get("attempts") or [{}]
+    same = attempts[-1].get("rerunToken") == run["spec"].get("rerunToken")
+    return found is not None and found["status"] == "True" and same
+
+
+def referenced(run: Mapping[str, Any]) -> set[str]:
+    """The names of the ModelServers that a run refers to."""
+    return {
+        source["modelServerRef"]["name"] for source in _sources(run["spec"]) if source.get("modelServerRef") is not None
+    }
+
+
+def _sources(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield spec["server"]
+    for holder in (*(spec.get("submodels") or ()), *filter(None, [spec.get("judge")])):
+        yield holder["server"]
+
+
+def _labelled_owners(item: Object) -> Iterator[Key]:
+    labels, namespace = item["metadata"].get("labels") or {}, item["metadata"]["namespace"]
+    for label, kind in ((SERVER_LABEL, MODEL_SERVER), (RUN_LABEL, BENCHMARK_RUN)):
+        if label in labels:
+            yield Key(kind.name, namespace, labels[label])
+
+
+def _runs_on(server: str, runs: Iterable[Object]) -> Iterator[Key]:
+    """Runs that have ended do not care any more."""
+    return (key_of(run) for run in runs if server in referenced(run) and not is_finished(run))
+
+
+def _beside(run: Object, cache: Cache) -> Iterator[Key]:
+    """The servers that a run wakes up, and the runs that take turns with it."""
+    namespace, names = run["metadata"]["namespace"], referenced(run)
+    for name in names:
+        yield Key(MODEL_SERVER.name, namespace, name)
+        yield from _runs_on(name, cache.all(BENCHMARK_RUN, namespace))

@@ -1,0 +1,94 @@
+"""The watches: kopf tells what changes, the cache remembers it, the queue gets who is touched.
+
+Only kopf's `on.event` and `index` are used: they write nothing to objects, neither finalizers nor annotations, so
+nothing hangs in deletion when the operator is gone.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import kopf
+
+from joulebench_operator import metrics
+from joulebench_operator.cache import Cache
+from joulebench_operator.dependents import touched
+from joulebench_operator.kinds import OWN, WATCHED, Key, Kind
+from joulebench_operator.names import MANAGED_BY, MANAGER
+from joulebench_operator.objects import Object, key_of
+
+_LOG: Final = logging.getLogger(__name__)
+
+OURS: Final = f"{MANAGED_BY}={MANAGER}"
+"""Label selector of everything that is watched and not of our own kinds."""
+
+
+def registry(cache: Cache, add: Callable[[Key], None]) -> kopf.OperatorRegistry:
+    """The handlers of all kinds that are watched.
+
+    Args:
+        add: puts a key into the queue.
+    """
+    made = kopf.OperatorRegistry()
+    kopf.on.login(registry=made)(_login)
+    for kind in WATCHED:
+        where = {"group": kind.group, "version": kind.version, "plural": kind.plural, "registry": made}
+        # kopf holds back all events until every kind was listed and indexed, so the picture is whole when the first
+        # decision is made.
+        kopf.index(id=f"index-{kind.plural}", **where)(_indexer(cache))  # type: ignore[arg-type]
+        kopf.on.event(id=f"event-{kind.plural}", **where)(_observer(kind, cache, add))  # type: ignore[arg-type]
+    return made
+
+
+async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """The pod's own rights, or those of the kubeconfig."""
+    in_pod = kopf.login_with_service_account(**kwargs)
+    return in_pod if in_pod is not None else kopf.login_with_kubeconfig(**kwargs)
+
+
+def _indexer(cache: Cache) -> Any:
+    async def remember(body: Any, **_: Any) -> None:
+        cache.put(dict(body))
+
+    return remember
+
+
+def _observer(kind: Kind, cache: Cache, add: Callable[[Key], None]) -> Any:
+    async def observe(event: Any, **_: Any) -> None:
+        metrics.LAST_EVENT.labels(kind=kind.name).set_to_current_time()
+        item: Object = dict(event["object"])
+        if event["type"] == "DELETED":
+            cache.remove(key_of(item))
+        else:
+            cache.put(item)
+        for key in touched(item, cache):
+            add(key)
+
+    return observe
+
+
+def settings() -> kopf.OperatorSettings:
+    """How kopf is to watch."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False
+    # Without it, all custom resource definitions and namespaces would be watched too, and the rights for it needed.
+    chosen.scanning.disabled = True
+    chosen.watching.server_timeout = 600
+    chosen.watching.client_timeout = 660
+    chosen.watching.connect_timeout = 10
+    chosen.watching.chunk_size = 500
+    for kind in WATCHED:
+        if kind not in OWN:
+            chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = OURS
+    chosen.networking.request_timeout = 30
+    chosen.networking.connect_timeout = 10
+    chosen.networking.enforce_retry_after = True
+    chosen.networking.error_backoffs = [1, 2, 4, *[8] * 1000]
+    chosen.execution.max_workers = 4
+    chosen.process.ultimate_exiting_timeout = None
+    return chosen
+
+
+def scope(namespaces: Sequence[str]) -> dict[str, Any]:
+    """What kopf is to be told of the namespaces; none are all."""
+    return {"namespaces": list(namespaces)} if namespaces else {"clusterwide": True}

@@ -1,0 +1,1 @@
+"""What the containers of a run's pods do with the operator's assignment."""

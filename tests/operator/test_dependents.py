@@ -1,0 +1,66 @@
+"""Who must be looked at when something changes."""
+
+from typing import Any
+
+import pytest
+
+from joulebench_operator.cache import Cache
+from joulebench_operator.dependents import is_finished, touched
+from joulebench_operator.objects import Object
+
+
+def item(kind: str, name: str, *, namespace: str = "team", **fields: Any) -> Object:
+    labels = fields.pop("labels", {})
+    return {"kind": kind, "metadata": {"name": name, "namespace": namespace, "labels": labels}, **fields}
+
+
+def run(name: str, *, server: str | None = None, judge: str | None = None, finished: bool = False) -> Object:
+    reference = {"modelServerRef": {"name": server}} if server else {"template": {}}
+    spec = {"server": reference, **({"judge": {"server": {"modelServerRef": {"name": judge}}}} if judge else {})}
+    conditions = [{"type": "Finished", "status": "True"}] if finished else []
+    return item("BenchmarkRun", name, spec=spec, status={"conditions": conditions})
+
+
+def names(item: Object, *known: Object) -> set[str]:
+    cache = Cache()
+    for one in known:
+        cache.put(one)
+    return {f"{key.kind}/{key.name}" for key in touched(item, cache)}
+
+
+SERVER = item("ModelServer", "llama")
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Service", "Pod", "Job", "ConfigMap"])
+def test_a_child_touches_whose_it_is_by_its_label(kind: str) -> None:
+    child = item(kind, "x", labels={"joulebench.dev/server": "llama", "joulebench.dev/run": "first"})
+    assert names(child, SERVER, run("first")) == {"ModelServer/llama", "BenchmarkRun/first"}
+    assert names(child, SERVER) == {"ModelServer/llama"}
+
+
+def test_a_server_touches_itself_and_the_unfinished_runs_that_name_it() -> None:
+    runs = [run("a", server="llama"), run("b", judge="llama"), run("c", server="other")]
+    assert names(SERVER, SERVER, *runs, run("d", server="llama", finished=True)) == {
+        "ModelServer/llama",
+        "BenchmarkRun/a",
+        "BenchmarkRun/b",
+    }
+
+
+def test_a_run_touches_the_servers_that_it_wakes_and_the_runs_that_wait_for_their_turn() -> None:
+    first, second = run("a", server="llama", finished=True), run("b", server="llama")
+    assert names(first, SERVER, first, second) == {"BenchmarkRun/a", "BenchmarkRun/b", "ModelServer/llama"}
+
+
+def test_an_exporter_touches_every_unfinished_run_wherever_it_is() -> None:
+    exporter = item("Pod", "exporter-1", namespace="system", labels={"app.kubernetes.io/component": "exporter"})
+    assert names(exporter, run("a"), run("b", finished=True)) == {"BenchmarkRun/a"}
+
+
+def test_a_run_with_a_new_token_is_not_finished_any_more() -> None:
+    ended = run("a", finished=True)
+    ended["status"]["attempts"] = [{"number": 1, "rerunToken": "one"}]
+    ended["spec"]["rerunToken"] = "one"
+    assert is_finished(ended)
+    ended["spec"]["rerunToken"] = "two"
+    assert not is_finished(ended)
