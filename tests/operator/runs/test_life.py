@@ -173,6 +173,16 @@ def test_a_later_release_s_words_do_not_start_a_run_again() -> None:
     assert world.says("Finished") == ("True", "Succeeded")
 
 
+@pytest.mark.parametrize("kind", ["Job", "ConfigMap", "PersistentVolumeClaim", "ModelServer"])
+def test_what_somebody_deletes_is_left_to_go_before_it_is_made_anew(kind: str) -> None:
+    world = World().asking()
+    for item in world.cache.owned(BY_NAME[kind], world.item):
+        world.cache.put({**item, "metadata": {**item["metadata"], "deletionTimestamp": "2026-01-31T12:00:00Z"}})
+    world.visit()
+
+    assert not [child for child in world.last.children if child.body["kind"] == kind]
+
+
 # --- ttl ---
 
 
