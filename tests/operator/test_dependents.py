@@ -57,6 +57,17 @@ def test_an_exporter_touches_every_unfinished_run_wherever_it_is() -> None:
     assert names(exporter, run("a"), run("b", finished=True)) == {"BenchmarkRun/a"}
 
 
+def test_a_server_s_pod_touches_the_runs_that_must_tell_their_runners_where_it_is() -> None:
+    made = item("ModelServer", "first-model", labels={"joulebench.dev/run": "first"})
+    runs = [run("first"), run("a", server="llama"), run("b", server="llama", finished=True)]
+    assert names(_pod_of("first-model"), made, SERVER, *runs) == {"ModelServer/first-model", "BenchmarkRun/first"}
+    assert names(_pod_of("llama"), made, SERVER, *runs) == {"ModelServer/llama", "BenchmarkRun/a"}
+
+
+def _pod_of(server: str) -> Object:
+    return item("Pod", "x", labels={"joulebench.dev/server": server})
+
+
 def test_a_run_with_a_new_token_is_not_finished_any_more() -> None:
     ended = run("a", finished=True)
     ended["status"]["attempts"] = [{"number": 1, "rerunToken": "one"}]

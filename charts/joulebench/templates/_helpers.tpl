@@ -28,8 +28,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{/* The operator's configuration file. */}}
 {{- define "joulebench.configuration" -}}
-{{- $head := dict "apiVersion" "config.joulebench.dev/v1alpha1" "kind" "OperatorConfiguration" -}}
-{{- if kindIs "string" .Values.config }}{{ .Values.config }}{{ else }}{{ toYaml (merge (dict) .Values.config $head) }}{{ end }}
+{{- $kind := dict "apiVersion" "config.joulebench.dev/v1alpha1" "kind" "OperatorConfiguration" -}}
+{{- if kindIs "string" .Values.config }}{{ .Values.config }}{{ else }}{{ merge $kind .Values.config | toYaml }}{{ end }}
 {{- end -}}
 
 {{/* The namespace with the exporter's pods; empty: there are none. */}}

@@ -21,7 +21,19 @@ def touched(item: Object, cache: Cache) -> set[Key]:
         found |= {key, *_beside(item, cache)}
     elif key.kind == POD.name and (item["metadata"].get("labels") or {}).get(PART_LABEL) == EXPORTER_PART:
         found |= {key_of(run) for run in cache.everywhere(BENCHMARK_RUN) if not is_finished(run)}
+    elif key.kind == POD.name:
+        found |= _served_by(item, cache)
     return found
+
+
+def _served_by(pod: Object, cache: Cache) -> set[Key]:
+    """Runs that a server's pod serves: they tell their runners where it is."""
+    name, namespace = (pod["metadata"].get("labels") or {}).get(SERVER_LABEL), pod["metadata"]["namespace"]
+    server = None if name is None else cache.get(Key(MODEL_SERVER.name, namespace, name))
+    if name is None or server is None:
+        return set()
+    makers = {owner for owner in _labelled_owners(server) if owner.kind == BENCHMARK_RUN.name}
+    return {*makers, *_runs_on(name, cache.all(BENCHMARK_RUN, namespace))}
 
 
 def is_finished(run: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from joulebench_api.contracts.meter import Progress, ResolvedTask, Stage
 from joulebench_api.contracts.preflight import Finding, PreflightReport
 from joulebench_operator.cache import Cache
 from joulebench_operator.decision import Context, Decision, Settings, Wanted
-from joulebench_operator.kinds import BY_NAME, MODEL_SERVER, Key
+from joulebench_operator.kinds import BY_NAME, MODEL_SERVER, POD, Key
 from joulebench_operator.objects import Object, key_of, owned
 from joulebench_operator.runs.controller import RunController
 
@@ -277,6 +277,11 @@ class World:
         self.job_pod(job, containerStatuses=[ended(container, code, text)])
         self.end_job(job, failed=failed or (None if code == 0 else "PodFailurePolicy"))
 
+    def pods_go(self) -> None:
+        """All pods of the namespace end, as after `suspend`."""
+        for item in self.cache.all(POD, "team"):
+            self.cache.remove(key_of(item))
+
     def started(self, item: Object | None = None) -> "World":
         """The same with a run that was visited once, and an exporter on each node."""
         self.cache.put(exporter("gpu-1"))
@@ -315,4 +320,5 @@ def waiting(name: str, reason: str, message: str = "") -> Object:
 
 def as_yaml(items: list[Object]) -> str:
     """Objects as one file."""
-    return yaml.safe_dump_all(items, sort_keys=True, width=140)
+    apart = json.loads(json.dumps(items))  # what two objects share would be written as a reference
+    return yaml.safe_dump_all(apart, sort_keys=True, width=140)

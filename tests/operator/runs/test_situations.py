@@ -7,7 +7,6 @@ from tests.operator.runs.builders import (
     EXTERNAL,
     REF,
     TEMPLATE,
-    Settings,
     World,
     ended,
     exporter,
@@ -18,6 +17,7 @@ from tests.operator.runs.builders import (
 )
 
 from joulebench_api.configuration import OperatorConfiguration
+from joulebench_operator.decision import Settings
 
 REQUIRED = {"policy": "Required"}
 
@@ -416,8 +416,8 @@ def test_results_that_did_not_reach_their_store_are_told() -> None:
 
 def test_a_first_step_that_finds_no_data_says_so() -> None:
     world = World().asking()
-    pod = {"initContainerStatuses": [ended("fetch", 2, finding("DatasetUnavailable").as_message())]}
-    world.job_pod("first-1", **pod)
+    said = finding("DatasetUnavailable").as_message()
+    world.job_pod("first-1", initContainerStatuses=[ended("fetch", 2, said)])
     world.end_job("first-1", failed="PodFailurePolicy")
     world.visit(after=30)
 

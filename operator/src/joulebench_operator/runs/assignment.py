@@ -1,5 +1,6 @@
 """The ConfigMap with `assignment.json`: what the pods of an attempt are told."""
 
+import json
 from typing import Any, Final
 
 from pydantic import JsonValue
@@ -27,17 +28,21 @@ def child(
     run: ResolvedRun, servers: tuple[Server, ...], storage: Storage, names: Names, *, uid: str, context: Context
 ) -> Child:
     """The ConfigMap; once made it is never changed, whatever becomes of the configuration."""
-    text = assignment(run, servers, storage, names, uid=uid, context=context).model_dump_json(
-        by_alias=True, exclude_none=True
-    )
+    told = assignment(run, servers, storage, names, uid=uid, context=context)
     body = objects.new(
         CONFIG_MAP,
         name=names.assignment,
         namespace=str(run.run.metadata.namespace),
         labels=labels(names),
-        data={ASSIGNMENT_FILE: text},
+        data={ASSIGNMENT_FILE: as_file(told)},
     )
     return Child(body, once=True)
+
+
+def as_file(told: Assignment) -> str:
+    """The file's text. The run says in it what somebody wrote or configured, not what every schema adds."""
+    run = told.run.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return json.dumps({**told.model_dump(mode="json", by_alias=True, exclude_none=True), "run": run})
 
 
 def labels(names: Names) -> dict[str, str]:

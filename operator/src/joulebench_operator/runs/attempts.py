@@ -62,4 +62,4 @@ def start_time(attempt: Attempt, *, now: datetime) -> str:
 
 
 def _replaced(entry: Object, now: datetime) -> Object:
-    return {**entry, "reason": Reason.REPLACED, "completionTime": time_text(now)}
+    return {**entry, "reason": Reason.REPLACED.value, "completionTime": time_text(now)}

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from joulebench_operator.decision import Child, Context
-from joulebench_operator.kinds import CLAIM, CONFIG_MAP, JOB, MODEL_SERVER, Key
+from joulebench_operator.kinds import CLAIM, CONFIG_MAP, JOB, MODEL_SERVER, Key, Kind
 from joulebench_operator.names import PART_LABEL, PREFLIGHT_PART
-from joulebench_operator.objects import Object, is_owned_by
+from joulebench_operator.objects import Object, is_owned_by, key_of
 from joulebench_operator.runs import assignment, jobs, jobs_seen, servers, topology
 from joulebench_operator.runs.assignment import follows_exporters, has_topology
 from joulebench_operator.runs.jobs import held, kept
@@ -15,25 +15,34 @@ from joulebench_operator.runs.storage import claim
 
 
 def children(seen: Situation) -> tuple[Child, ...]:
-    """The children of an attempt that is on."""
+    """The children of an attempt that is on. One that is being deleted is waited for, and then made anew."""
     if seen.missing is not None:
         return everything(seen.item, seen.context)
-    if seen.is_suspended:
-        return tuple(_suspended(seen))
-    return tuple(_active(seen))
+    wanted = _suspended(seen) if seen.is_suspended else _active(seen)
+    return tuple(child for child in wanted if not _is_leaving(child, seen.context))
+
+
+def _is_leaving(child: Child, context: Context) -> bool:
+    found = context.cache.get(key_of(child.body))
+    return found is not None and "deletionTimestamp" in found["metadata"]
+
+
+def _staying(kind: Kind, item: Object, context: Context) -> list[Object]:
+    """What the run has of a kind and nobody deletes."""
+    return [found for found in context.cache.owned(kind, item) if "deletionTimestamp" not in found["metadata"]]
 
 
 def everything(item: Object, context: Context) -> tuple[Child, ...]:
     """All that is there stays as it is."""
     kinds = (CLAIM, CONFIG_MAP, JOB, MODEL_SERVER)
-    return tuple(kept(found) for kind in kinds for found in context.cache.owned(kind, item))
+    return tuple(kept(found) for kind in kinds for found in _staying(kind, item, context))
 
 
 def left_behind(item: Object, context: Context, *, is_past_ttl: bool) -> tuple[Child, ...]:
     """What stays of a run that has ended: nothing that holds an accelerator, and nothing that is not there."""
-    claims = context.cache.owned(CLAIM, item)
-    maps = [] if is_past_ttl else context.cache.owned(CONFIG_MAP, item)
-    ended = [] if is_past_ttl else [job for job in context.cache.owned(JOB, item) if _may_stay(job)]
+    claims = _staying(CLAIM, item, context)
+    maps = [] if is_past_ttl else _staying(CONFIG_MAP, item, context)
+    ended = [] if is_past_ttl else [job for job in _staying(JOB, item, context) if _may_stay(job)]
     return tuple(map(kept, (*claims, *maps, *ended)))
 
 

@@ -55,7 +55,7 @@ class Runner:
 
 def runner(job: Object | None, pods: list[Object], cache: Cache) -> Runner:
     """What the cluster and the meter say."""
-    if job is None or not pods:
+    if job is None or not pods or jobs_seen.is_suspended(job):
         return Runner(job, tuple(pods))
     newest = pods[0]
     inquiry = _inquiry(newest)

@@ -160,8 +160,13 @@ def _template(item: Object, party: Party) -> Mapping[str, Any]:
 
 
 def pods(server: Server, cache: Cache, namespace: str) -> list[Object]:
-    """The pods of a ModelServer that are not on their way out."""
+    """The pods of a ModelServer that are neither over nor on their way out."""
     if server.name is None:
         return []
     found = cache.labelled(POD, namespace, {SERVER_LABEL: server.name})
-    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"] and not _is_over(pod)]
+
+
+def _is_over(pod: Object) -> bool:
+    """Whether it is no more than a record, as of an eviction."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
