@@ -50,6 +50,7 @@ class Daemons:
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, out, 1),
                 (os.POSIX_SPAWN_DUP2, out, 2),
+                *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _handed_on()),
             ],
         )
 
@@ -101,6 +102,20 @@ class Daemons:
     def last_words(self, name: str) -> str:
         """The last lines of a daemon's log."""
         return last_lines(self._layout.log(name).read_text(errors="replace"))
+
+
+def _handed_on() -> list[int]:
+    """What our caller had open and a daemon would keep open: a lock that it holds would be held as long as the cluster
+    stays."""
+    return [int(path.name) for path in Path("/proc/self/fd").iterdir() if int(path.name) > 2 and _is_handed_on(path)]
+
+
+def _is_handed_on(path: Path) -> bool:
+    try:
+        return os.get_inheritable(int(path.name))
+    except OSError:
+        # The one with which the folder was read.
+        return False
 
 
 def enter_mounts(pid: int) -> list[str]:

@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pynvml  # type: ignore[import-untyped]  # has no stubs
 import pytest
@@ -60,6 +62,35 @@ def test_the_counter_lags_by_its_delay(nvml: BuildStub) -> None:
     (_, late_mj), *_ = log.ticks(0, from_ns=now_ns - 150_000_000, to_ns=now_ns)
     assert prompt_mj - late_mj == pytest.approx(5000, abs=1)
     start(stub)
+
+
+SEQUENCE_AT = 256
+"""Of a device file: odd while its writer changes it."""
+
+
+def leave_in_the_middle_of_a_change(path: Path, *, middle: bool) -> None:
+    with path.open("r+b") as file:
+        file.seek(SEQUENCE_AT)
+        sequence = int.from_bytes(file.read(8), "little")
+        file.seek(SEQUENCE_AT)
+        file.write((sequence + (sequence % 2 != middle)).to_bytes(8, "little"))
+
+
+def test_a_writer_that_lost_its_processor_in_the_middle_of_a_change_is_waited_for(nvml: BuildStub) -> None:
+    stub = nvml(watts=100)
+    handle, path = start(stub), stub.boards[0].truth.path
+    before_mj = pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    leave_in_the_middle_of_a_change(path, middle=True)
+    threading.Timer(0.05, leave_in_the_middle_of_a_change, [path], {"middle": False}).start()
+    assert pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) >= before_mj
+
+
+def test_a_counter_whose_writer_was_killed_in_the_middle_of_a_change_fails_and_shows_no_zero(nvml: BuildStub) -> None:
+    stub = nvml(watts=100)
+    handle = start(stub)
+    leave_in_the_middle_of_a_change(stub.boards[0].truth.path, middle=True)
+    with pytest.raises(pynvml.NVMLError_Unknown):
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
 
 
 def test_power_is_the_mean_over_what_was_used(nvml: BuildStub) -> None:

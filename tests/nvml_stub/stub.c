@@ -25,6 +25,7 @@
 
 enum {
     SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, DRIVER_NOT_LOADED = 9,
+    UNKNOWN = 999,
     MAX_DEVICES = 16, MAX_INSTANCES = 7,
     FIELD_TOTAL_ENERGY = 83, FIELD_POWER_AVERAGE = 185, FIELD_POWER_INSTANT = 186, FIELD_ENERGY = 191,
     SCOPE_GPU = 0, SCOPE_MODULE = 1,
@@ -161,17 +162,25 @@ static uint64_t energy_once(const struct device_file *file, uint64_t time_ns) {
                                  / (to->time_ns - from->time_ns);
 }
 
-/* E(time), in microjoules: read until the writer changed nothing meanwhile. */
-static uint64_t energy_uj_at(const struct device_file *file, uint64_t time_ns) {
-    uint64_t energy = 0;
-    for (int attempt = 0; attempt < 100000; attempt++) {
+/* E(time), in microjoules: read until the writer changed nothing meanwhile. False if the writer was stopped in the
+ * middle of a change; one that only waits for a processor is waited for. */
+static int read_energy_uj(const struct device_file *file, uint64_t time_ns, uint64_t *energy_uj) {
+    struct timespec pause = {0, 100000};
+    for (int attempt = 0; attempt < 5000; attempt++) {
         uint64_t before = __atomic_load_n(&file->sequence, __ATOMIC_ACQUIRE);
-        if (before % 2) continue;
-        energy = energy_once(file, time_ns);
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (__atomic_load_n(&file->sequence, __ATOMIC_RELAXED) == before) break;
+        if (before % 2 == 0) {
+            *energy_uj = energy_once(file, time_ns);
+            __atomic_thread_fence(__ATOMIC_ACQUIRE);
+            if (__atomic_load_n(&file->sequence, __ATOMIC_RELAXED) == before) return 1;
+        }
+        if (attempt >= 1000) nanosleep(&pause, NULL);
     }
-    return energy;
+    return 0;
+}
+
+static uint64_t energy_uj_at(const struct device_file *file, uint64_t time_ns) {
+    uint64_t energy_uj = 0;
+    return read_energy_uj(file, time_ns, &energy_uj) ? energy_uj : 0;
 }
 
 static double spread(uint64_t number) { /* splitmix64, to [-1, 1] */
@@ -197,10 +206,11 @@ static int64_t latest_tick(const struct board *board, int64_t now_ns) {
     return k;
 }
 
-static uint64_t counter_uj(const struct board *board, int64_t shown_ns) {
-    uint64_t energy = energy_uj_at(board->file, shown_ns > 0 ? (uint64_t)shown_ns : 0);
-    uint64_t off = board->control->taken_off_uj;
-    return energy > off ? energy - off : 0;
+static int read_counter_uj(const struct board *board, int64_t shown_ns, uint64_t *count_uj) {
+    uint64_t energy, off = board->control->taken_off_uj;
+    if (!read_energy_uj(board->file, shown_ns > 0 ? (uint64_t)shown_ns : 0, &energy)) return 0;
+    *count_uj = energy > off ? energy - off : 0;
+    return 1;
 }
 
 static int64_t shown_ns(const struct board *board) {
@@ -220,7 +230,8 @@ int64_t stub_latest_tick(int index, int64_t now_ns) { return latest_tick(&boards
 int64_t stub_tick_ns(int index, int64_t k) { return tick_ns(&boards[index], k); }
 uint64_t stub_tick_mj(int index, int64_t k) {
     const struct board *board = &boards[index];
-    return counter_uj(board, tick_ns(board, k) - (int64_t)board->control->delay_ns) / 1000;
+    uint64_t count_uj = 0;
+    return read_counter_uj(board, tick_ns(board, k) - (int64_t)board->control->delay_ns, &count_uj) ? count_uj / 1000 : 0;
 }
 
 /* ---- every call ---- */
@@ -258,7 +269,7 @@ int nvmlInitWithFlags(unsigned int flags) {
     pthread_mutex_lock(&lock);
     int found = references++ == 0 || generation != control->generation ? stub_open(getenv("JOULEBENCH_NVML_STUB")) : 0;
     __atomic_add_fetch(&control->inits, 1, __ATOMIC_RELAXED);
-    int result = found < 0 ? 999 : control->init_error;
+    int result = found < 0 ? UNKNOWN : control->init_error;
     generation = control->generation;
     if (result) references--;
     pthread_mutex_unlock(&lock);
@@ -358,7 +369,9 @@ static int energy_mj(struct board *board, int module, unsigned long long *mj) {
     __atomic_add_fetch(&c->energy_calls, 1, __ATOMIC_RELAXED);
     if (c->energy_error) return c->energy_error;
     if (module != (int)c->module_scope) return NOT_SUPPORTED;
-    *mj = counter_uj(board, shown_ns(board)) / 1000;
+    uint64_t count_uj;
+    if (!read_counter_uj(board, shown_ns(board), &count_uj)) return UNKNOWN;
+    *mj = count_uj / 1000;
     return SUCCESS;
 }
 

@@ -28,7 +28,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{/* The operator's configuration file. */}}
 {{- define "joulebench.configuration" -}}
-{{- if kindIs "string" .Values.config }}{{ .Values.config }}{{ else }}{{ toYaml .Values.config }}{{ end }}
+{{- $kind := dict "apiVersion" "config.joulebench.dev/v1alpha1" "kind" "OperatorConfiguration" -}}
+{{- if kindIs "string" .Values.config }}{{ .Values.config }}{{ else }}{{ merge $kind .Values.config | toYaml }}{{ end }}
 {{- end -}}
 
 {{/* The namespace with the exporter's pods; empty: there are none. */}}
@@ -36,10 +37,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if .Values.exporter.enabled }}{{ .Release.Namespace }}{{ else }}{{ .Values.exporter.namespace }}{{ end }}
 {{- end -}}
 
-{{/* Whose service accounts the exporter lets in, as JSON: the operator's own namespace is always among them. */}}
+{{/* Whose service accounts the exporter lets in, as JSON; none: all. */}}
 {{- define "joulebench.exporterCallers" -}}
-{{- $named := .Values.exporter.allowNamespaces | default .Values.watchNamespaces -}}
-{{- if $named }}{{ append $named .Release.Namespace | uniq | toJson }}{{ else }}[]{{ end }}
+{{- .Values.exporter.allowNamespaces | default .Values.watchNamespaces | toJson -}}
 {{- end -}}
 
 {{/* What the operator may do where benchmarks run. It reads no Secret: it passes references on. */}}

@@ -63,6 +63,10 @@ _CHANNEL_OPTIONS: Final = (
     # An exporter that was restarted is found again at once, not after minutes of back-off.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # A node that is cut off sends no end: without these a stream from it waits for ever.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.enable_http_proxy", 0),
 )
 _REQUEST_CODES: Final = frozenset(

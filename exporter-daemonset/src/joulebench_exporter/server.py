@@ -34,6 +34,12 @@ from joulebench_exporter.service import EnergyService
 from joulebench_exporter.tls import Tls
 from joulebench_exporter.web import Pages, serving_pages
 
+_OPTIONS: Final = (
+    # Without SO_REUSEPORT off, two exporters would share one port and each get half of the calls.
+    ("grpc.so_reuseport", 0),
+    # Subscribers ask every ten seconds whether we are still there, also while no device has a tick to tell.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+)
 # Streams end within one batch interval of a stop; who does not take the rest by then is left behind.
 _GRACE_SECONDS: Final = 1.0
 _SIMULATOR_SECONDS: Final = 20.0
@@ -48,8 +54,7 @@ async def serving(
 ) -> AsyncIterator[str]:
     """Serve on a target (see `listen`) and yield the target to connect to; in the end let the streams finish."""
     interceptors = [] if gate is None else [GateInterceptor(gate)]
-    # Without SO_REUSEPORT off, two exporters would share one port and each get half of the calls.
-    server = aio.server(options=[("grpc.so_reuseport", 0)], interceptors=interceptors)
+    server = aio.server(options=_OPTIONS, interceptors=interceptors)
     add_EnergyServicer_to_server(service, server)
     with bound(server, target, guarded=gate is not None, tls=tls) as address:
         await server.start()

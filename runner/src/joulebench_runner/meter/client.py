@@ -5,6 +5,7 @@ kernel) can take the place of this one.
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,14 @@ from joulebench_runner.errors import ServerError
 
 CONNECT_SECONDS: Final = 10.0
 _KEEP_ALIVE_SECONDS: Final = 4.0  # below the 5 s after which uvicorn and llama.cpp close idle connections
+_PROBES: Final = (
+    # Names of tcp(7); on macOS the first one is called otherwise.
+    ("TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE", 30),
+    ("TCP_KEEPINTVL", 10),
+    ("TCP_KEEPCNT", 6),
+)
+"""A machine that is cut off or lost sends no end. One that does not answer for 90 s is given up; a model that thinks
+for longer is not, as its machine answers in its place."""
 _READ_BUFFER_BYTES: Final = 1024 * 1024
 _WHOLE_BODY_BYTES: Final = 512 * 1024
 
@@ -100,7 +109,9 @@ class AiohttpClient:
         self._monotonic_ns = monotonic_ns
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS, socket_factory=_probed_socket
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=_READ_BUFFER_BYTES,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
@@ -157,6 +168,15 @@ class _AiohttpResponse:
             self._response.release()
         else:
             self._response.close()
+
+
+def _probed_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _PROBES:
+        made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made
 
 
 def _data(body: bytes) -> bytes | BytesIO | None:
