@@ -151,6 +151,34 @@ def test_a_preflight_without_a_report_names_the_log_to_read() -> None:
     assert "pod first-1-preflight-1" in world.message()
 
 
+def test_a_preflight_without_a_report_is_told_by_the_last_lines_of_its_log() -> None:
+    world = World().started()
+    world.job_pod("first-1-preflight", containerStatuses=[ended("preflight", 1)])
+    world.end_job("first-1-preflight", failed="BackoffLimitExceeded")
+    world.visit(after=1)
+    assert world.says("Finished") == ("False", "PreflightFailed")
+    (log,) = world.last.inquiries
+    world.cache.answered(log, "Traceback\nKeyError: 'x'")
+    world.visit()
+
+    assert world.says("Finished") == ("True", "PreflightFailed")
+    assert world.message().endswith("its last lines: Traceback KeyError: 'x'")
+
+
+def test_a_meter_that_left_no_message_is_told_by_the_last_lines_of_its_log() -> None:
+    world = World().asking()
+    world.runner_ends(1)
+    world.visit(after=1)
+    assert world.says("Finished") == ("False", "StoringResults")
+    (log,) = world.last.inquiries
+    world.cache.answered(log, "x" * 400 + " MemoryError")
+    world.visit()
+
+    assert world.says("Succeeded") == ("False", "RunFailed")
+    assert "meter with 1" in world.message()
+    assert world.message().endswith("xxx MemoryError")
+
+
 def test_a_report_that_comes_after_its_job_s_end_is_waited_for() -> None:
     world = World().started()
     world.job_pod("first-1-preflight")
@@ -419,6 +447,16 @@ def test_a_first_step_that_finds_no_data_says_so() -> None:
     said = finding("DatasetUnavailable").as_message()
     world.job_pod("first-1", initContainerStatuses=[ended("fetch", 2, said)])
     world.end_job("first-1", failed="PodFailurePolicy")
+    world.visit(after=30)
+
+    assert world.says("Succeeded") == ("False", "DatasetUnavailable")
+
+
+def test_a_hub_that_stays_away_is_told_rather_than_how_often_it_was_asked() -> None:
+    world = World().asking()
+    said = finding("DatasetUnavailable").as_message()
+    world.job_pod("first-1", initContainerStatuses=[ended("fetch", 75, said)])
+    world.end_job("first-1", failed="BackoffLimitExceeded")
     world.visit(after=30)
 
     assert world.says("Succeeded") == ("False", "DatasetUnavailable")
