@@ -57,6 +57,12 @@ REQUIRED = {"policy": "Required"}
             "InvalidSpec",
             "spec.results.store.claim.path",
         ),
+        (
+            {"task": {"name": "everyday", "source": {"claim": {"name": "c", "path": "a/../.."}}}},
+            {},
+            "InvalidSpec",
+            "spec.task.source.claim.path",
+        ),
     ],
 )
 def test_what_cannot_be_carried_out_is_told_with_its_field(
