@@ -188,7 +188,7 @@ class _Operator:
         tasks = await kopf.spawn_tasks(
             registry=watching.registry(self._cache, add),
             settings=watching.settings(),
-            # A type of kopf's own that it does not publish; without it, kopf asks for the user's name, and may find none.
+            # A type that kopf does not publish; without it, kopf asks for the user's name, and may find none.
             identity=self._options.identity,  # type: ignore[arg-type]
             standalone=True,
             **watching.scope(self._options.watch_namespaces),

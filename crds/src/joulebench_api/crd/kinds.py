@@ -104,13 +104,13 @@ BENCHMARK_RUN = Kind(
     short_name="brun",
     columns=(
         Column("Model", ".status.resolved.server.model"),
-        Column("Benchmark", ".spec.task.name"),
+        Column("Task", ".spec.task.name"),
         Column("Status", _READY_REASON),
         Column("Progress", ".status.progress.display"),
-        Column("Accuracy", ".status.summary.accuracy", priority=1),
+        Column("Accuracy", ".status.summary.accuracy"),
+        Column("J/correct", ".status.summary.joulesPerCorrect"),
         Column("Tokens/s", ".status.summary.outputTokensPerSecond", priority=1),
         Column("J/token", ".status.summary.joulesPerOutputToken", priority=1),
-        Column("J/correct", ".status.summary.joulesPerCorrect", priority=1),
         _AGE,
     ),
     immutability=Immutability(

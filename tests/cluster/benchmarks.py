@@ -1,0 +1,128 @@
+"""BenchmarkRuns and ModelServers on a cluster, as people apply and read them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow.parquet as pq
+import yaml
+from tests.cluster.fakegpu.gpus import FakeGpu
+from tests.cluster.objects import Object
+from tests.cluster.session import Namespace
+from tests.cluster.settings import REPOSITORY
+
+from joulebench_api.contracts.summary import Summary
+
+API_VERSION: Final = "joulebench.dev/v1alpha1"
+EXAMPLE: Final = REPOSITORY / "examples" / "benchmarkrun-simulator.yaml"
+
+
+def simulator(*, gpus: int = 1, **spec: Any) -> Object:
+    """The spec of a model server on so many GPUs."""
+    return {
+        "engine": "Simulator",
+        "model": "simulator",
+        "parallelism": {"tensor": gpus},
+        "accelerator": {},
+        "engineArgs": {"resting-watts": 0.01},
+        **spec,
+    }
+
+
+def model_server(name: str, **spec: Any) -> Object:
+    """A ModelServer."""
+    return {"apiVersion": API_VERSION, "kind": "ModelServer", "metadata": {"name": name}, "spec": simulator(**spec)}
+
+
+def run(name: str, *, server: Mapping[str, Any] | None = None, limit: int = 12, **spec: Any) -> Object:
+    """A BenchmarkRun, by default on a server of its own with one GPU."""
+    fields = {
+        "server": server or {"template": {"spec": simulator()}},
+        "task": {"name": "everyday", "limit": limit},
+        "concurrency": 4,
+        "warmup": {"queries": 0},
+        "energy": {"policy": "Required", "idleBaseline": "1s"},
+        **spec,
+    }
+    return {"apiVersion": API_VERSION, "kind": "BenchmarkRun", "metadata": {"name": name}, "spec": fields}
+
+
+def example() -> Object:
+    """The example as it stands."""
+    found: Object = yaml.safe_load(EXAMPLE.read_text())
+    return found
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A BenchmarkRun on the cluster."""
+
+    namespace: Namespace
+    name: str
+
+    def wait(self, condition: str, *, seconds: int = 90) -> None:
+        """Wait as a script does."""
+        self.namespace.kubectl(
+            "wait",
+            f"brun/{self.name}",
+            f"--for=condition={condition}",
+            f"--timeout={seconds}s",
+            timeout_seconds=seconds + 5,
+        )
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Its status."""
+        found: dict[str, Any] = self.namespace.get("brun", self.name).get("status", {})
+        return found
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        """One of its conditions; empty while it is not there."""
+        return next((one for one in self.status.get("conditions", ()) if one["type"] == kind), {})
+
+    def reason(self) -> str:
+        """What the column STATUS says."""
+        return str(self.condition("Ready").get("reason"))
+
+    def until(self, reason: str, *, seconds: float = 60) -> None:
+        """Wait until the column says so."""
+        what = f"the reason {reason} of {self.name}"
+        self.namespace.cluster.wait(lambda: self.reason() == reason, what=what, timeout_seconds=seconds)
+
+    @property
+    def folder(self) -> Path:
+        """Its results, as this process sees them."""
+        _, _, _, claim, folder = self.status["results"]["url"].split("/")
+        volume = self.namespace.get("pvc", claim)["spec"]["volumeName"]
+        return self.namespace.cluster.layout.node("node0", 0).volumes / str(volume) / str(folder)
+
+    @property
+    def summary(self) -> Summary:
+        """Its summary."""
+        return Summary.model_validate_json((self.folder / "summary.json").read_bytes())
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """A table of its results."""
+        found: list[dict[str, Any]] = pq.read_table(self.folder / f"{table}.parquet").to_pylist()
+        return found
+
+    def pods(self, part: str) -> list[dict[str, Any]]:
+        """Its pods of a part, also those of its servers."""
+        return pods(self.namespace, f"joulebench.dev/run={self.name},app.kubernetes.io/component={part}")
+
+
+def pods(namespace: Namespace, selector: str) -> list[dict[str, Any]]:
+    """Pods by labels."""
+    words = ("get", "pods", f"--selector={selector}", "--output=json")
+    found: list[dict[str, Any]] = json.loads(namespace.kubectl(*words))["items"]
+    return found
+
+
+def gpus_in_use(namespace: Namespace, gpus: list[FakeGpu]) -> int:
+    """How many GPUs the pods of a namespace hold that have not ended."""
+    found = json.loads(namespace.kubectl("get", "pods", "--output=json"))["items"]
+    living = [one for one in found if one["status"].get("phase") in {"Pending", "Running"}]
+    containers = [container for one in living for container in one["spec"]["containers"]]
+    return sum(int(one.get("resources", {}).get("limits", {}).get("nvidia.com/gpu", 0)) for one in containers)

@@ -1,0 +1,223 @@
+"""The operator, installed with the chart: `kubectl apply` ends in results, whatever happens on the way."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.cluster.benchmarks import Benchmark, example, gpus_in_use, model_server, pods, run, simulator
+from tests.cluster.cluster import Cluster
+from tests.cluster.fakegpu.gpus import FakeGpu
+from tests.cluster.figures import FIGURES
+from tests.cluster.installation import Installation
+from tests.cluster.objects import Object
+from tests.cluster.session import Namespace
+from tests.cluster.waiting import until
+
+from joulebench_api.contracts.energy import SensorKind
+
+SLOW: dict[str, Any] = {"engineArgs": {"resting-watts": 0.01, "words": "150-150"}}
+"""A server that takes a while for each answer, so that things can happen meanwhile."""
+
+
+@pytest.fixture(scope="module")
+def installation(
+    cluster: Cluster, gpus_of_node: list[FakeGpu], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """The chart, installed on a node with eight GPUs."""
+    assert len(gpus_of_node) == 8
+    installed = Installation.install(cluster, tmp_path_factory.mktemp("values"))
+    yield installed
+    installed.remove()
+
+
+pytestmark = pytest.mark.usefixtures("installation")
+
+
+def started(namespace: Namespace, *objects: Object) -> list[Benchmark]:
+    """Apply objects; the runs among them."""
+    namespace.apply(*objects)
+    return [Benchmark(namespace, one["metadata"]["name"]) for one in objects if one["kind"] == "BenchmarkRun"]
+
+
+def everything_was_answered_once(benchmark: Benchmark, *, questions: int) -> None:
+    asked = Counter((row["record_id"], row["epoch"]) for row in benchmark.rows("queries"))
+    assert (len(asked), set(asked.values())) == (questions, {1})
+
+
+def nothing_is_held(benchmark: Benchmark, gpus: list[FakeGpu]) -> None:
+    until(lambda: gpus_in_use(benchmark.namespace, gpus) == 0, what="GPUs that are given back", timeout_seconds=30)
+
+
+def test_a_run_that_is_applied_ends_in_results_with_the_joules_of_its_own_gpus(
+    namespace: Namespace, gpus: list[FakeGpu]
+) -> None:
+    (benchmark,) = started(namespace, example())
+    benchmark.wait("Succeeded")
+
+    status, summary = benchmark.status, benchmark.summary
+    assert (status["summary"]["conserved"], status["summary"]["energyKind"]) == (True, "Simulated")
+    assert status["summary"]["counts"] == {
+        "asked": 24,
+        "answered": 24,
+        "correct": summary.counts.correct,
+        "incorrect": 24 - summary.counts.correct,
+        "unscored": 0,
+        "errors": 0,
+    }
+    assert float(status["summary"]["joulesTotal"]) == pytest.approx(summary.energy.total_joules, rel=1e-3)
+    assert (summary.energy.kind, summary.energy.sensor, summary.energy.conserved) == (
+        SensorKind.SIMULATED,
+        "nvml",
+        True,
+    )
+    own = {gpu.device for gpu in summary.gpus}
+    assert len(own) == 2
+    assert own < {gpu.uuid for gpu in gpus}
+    assert {row["device"] for row in benchmark.rows("energy")} == own
+    everything_was_answered_once(benchmark, questions=24)
+    nothing_is_held(benchmark, gpus)
+    columns = namespace.kubectl("get", "brun").splitlines()
+    assert columns[0].split() == ["NAME", "MODEL", "TASK", "STATUS", "PROGRESS", "ACCURACY", "J/CORRECT", "AGE"]
+    assert columns[1].split()[:5] == ["simulated", "simulator", "everyday", "Succeeded", "24/24"]
+
+
+def test_two_runs_at_once_do_not_see_each_others_joules(namespace: Namespace) -> None:
+    benchmarks = started(namespace, run("one"), run("two"))
+    for benchmark in benchmarks:
+        benchmark.wait("Succeeded")
+    devices = [{gpu.device for gpu in benchmark.summary.gpus} for benchmark in benchmarks]
+    assert [len(own) for own in devices] == [1, 1]
+    assert not devices[0] & devices[1]
+    assert [benchmark.summary.energy.foreign_joules for benchmark in benchmarks] == [0, 0]
+
+
+def test_two_runs_on_one_server_take_turns(namespace: Namespace) -> None:
+    shared = {"modelServerRef": {"name": "shared"}}
+    first, second = started(
+        namespace, model_server("shared", **SLOW), run("first", server=shared), run("second", server=shared)
+    )
+    until(lambda: "ServerBusy" in {first.reason(), second.reason()}, what="one that waits", timeout_seconds=30)
+    waiting, going = (first, second) if first.reason() == "ServerBusy" else (second, first)
+    assert waiting.pods("runner") == []
+    assert going.name in waiting.condition("Ready")["message"]
+    going.wait("Succeeded")
+    waiting.wait("Succeeded")
+    for benchmark in (first, second):
+        everything_was_answered_once(benchmark, questions=12)
+        assert benchmark.summary.energy.foreign_joules == 0
+    assert len(pods(namespace, "joulebench.dev/server=shared")) == 1
+
+
+def test_a_killed_operator_repeats_nothing_and_a_restarted_one_writes_nothing(
+    installation: Installation, namespace: Namespace
+) -> None:
+    (benchmark,) = started(namespace, run("goes-on", limit=24, server={"template": {"spec": simulator(**SLOW)}}))
+    for reason in ("Validating", "WaitingForServer", "Running"):
+        benchmark.until(reason)
+        installation.kill_operator()
+    benchmark.wait("Succeeded")
+    everything_was_answered_once(benchmark, questions=24)
+    assert len(benchmark.pods("runner")) == 1
+    assert len(benchmark.pods("preflight")) == 1
+
+    installation.kill_operator()
+    installation.kubectl("rollout", "status", "deployment/joulebench-operator", "--timeout=60s")
+    leads = ("leader_election_master_status", 'name="joulebench-operator"')
+    until(lambda: installation.metrics().get(leads) == 1, what="an operator that leads", timeout_seconds=30)
+    visits = "controller_runtime_reconcile_total"
+    until(lambda: any(name == visits for name, _ in installation.metrics()), what="a first visit", timeout_seconds=30)
+    assert installation.writes() == 0
+
+
+def test_what_was_deleted_while_the_operator_was_away_is_gone_with_its_children(
+    installation: Installation, namespace: Namespace, gpus: list[FakeGpu]
+) -> None:
+    (benchmark,) = started(namespace, run("deleted", limit=200, server={"template": {"spec": simulator(**SLOW)}}))
+    benchmark.until("Running")
+    installation.scale(0)
+    namespace.kubectl("delete", "brun", "deleted", "--timeout=10s")
+    until(
+        lambda: not namespace.kubectl("get", "msrv,deploy,job,pod,cm,pvc", "--selector=joulebench.dev/run=deleted"),
+        what="the end of its children",
+        timeout_seconds=60,
+    )
+    nothing_is_held(benchmark, gpus)
+    installation.scale(1)
+
+
+def test_suspend_gives_the_gpus_back_and_resuming_goes_on(namespace: Namespace, gpus: list[FakeGpu]) -> None:
+    (benchmark,) = started(namespace, run("paused", limit=60, server={"template": {"spec": simulator(**SLOW)}}))
+    until(lambda: int(benchmark.status.get("progress", {}).get("completed", 0)) > 0, what="answers", timeout_seconds=60)
+    namespace.kubectl("patch", "brun", "paused", "--type=merge", "--patch", '{"spec": {"suspend": true}}')
+    benchmark.until("Suspended")
+    nothing_is_held(benchmark, gpus)
+    namespace.kubectl("patch", "brun", "paused", "--type=merge", "--patch", '{"spec": {"suspend": false}}')
+    benchmark.wait("Succeeded", seconds=120)
+    everything_was_answered_once(benchmark, questions=60)
+
+
+def test_what_is_wrong_is_said_by_its_cause_and_no_gpu_is_asked_for_before_preflight(namespace: Namespace) -> None:
+    template = {"template": {"spec": simulator(image="localhost/absent:1", imagePullPolicy="Never")}}
+    wrong = {
+        "UnknownTask": run("unknown-task", task={"name": "gsm9k"}),
+        "ServerNotFound": run("no-server", server={"modelServerRef": {"name": "absent"}}),
+        "Unschedulable": run("too-many", server={"template": {"spec": simulator(gpus=64)}}),
+        "ImagePullFailed": run("no-image", server=template),
+        "InvalidSpec": run("bad-flag", server={"template": {"spec": simulator(engineArgs={"no-such-flag": 1})}}),
+    }
+    benchmarks = dict(zip(wrong, started(namespace, *wrong.values()), strict=True))
+    for reason, benchmark in benchmarks.items():
+        benchmark.until(reason)
+    unknown = benchmarks["UnknownTask"]
+    assert "gsm8k" in unknown.condition("Ready")["message"]
+    assert unknown.condition("Stalled")["status"] == "True"
+    assert unknown.pods("server") == []
+    assert "nvidia.com/gpu" in benchmarks["Unschedulable"].condition("Ready")["message"]
+
+
+def test_drift_is_mended_and_what_belongs_to_others_is_left_alone(namespace: Namespace) -> None:
+    namespace.apply(model_server("mended"), model_server("taken"))
+    namespace.kubectl("wait", "msrv/mended", "--for=condition=Ready", "--timeout=60s")
+    namespace.kubectl("scale", "deployment/mended", "--replicas=3")
+    until(
+        lambda: namespace.get("deployment", "mended")["spec"]["replicas"] == 1, what="one replica", timeout_seconds=20
+    )
+    namespace.kubectl("delete", "service", "mended")
+    until(lambda: namespace.get("service", "mended"), what="the service again", timeout_seconds=20)
+
+
+def test_what_belongs_to_others_is_left_alone(namespace: Namespace) -> None:
+    theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "taken"}, "spec": {"ports": [{"port": 1}]}}
+    namespace.apply(theirs)
+    namespace.apply(model_server("taken"))
+
+    def reason() -> str:
+        conditions = namespace.get("msrv", "taken").get("status", {}).get("conditions", [])
+        return next((str(one["reason"]) for one in conditions if one["type"] == "Ready"), "")
+
+    until(lambda: reason() == "NameTaken", what="the reason NameTaken", timeout_seconds=20)
+    assert namespace.get("service", "taken")["spec"]["ports"][0]["port"] == 1
+
+
+def test_the_other_replica_goes_on_when_the_leader_is_killed(installation: Installation, namespace: Namespace) -> None:
+    installation.scale(2)
+
+    def leaders() -> list[str]:
+        lead = ("leader_election_master_status", 'name="joulebench-operator"')
+        return [
+            str(pod["metadata"]["name"])
+            for pod in installation.operator_pods()
+            if installation.metrics(pod).get(lead) == 1
+        ]
+
+    until(lambda: len(leaders()) == 1, what="a leader", timeout_seconds=30)
+    (leader,) = leaders()
+    installation.kubectl("delete", "pod", leader, "--grace-period=0", "--force")
+    (benchmark,) = started(namespace, run("after"))
+    benchmark.until("Validating", seconds=20)
+    installation.scale(1)
+    benchmark.wait("Succeeded")
+    FIGURES["operators' memory (MiB)"] = max(
+        value / 2**20 for (name, _), value in installation.metrics().items() if name == "process_resident_memory_bytes"
+    )
