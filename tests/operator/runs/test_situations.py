@@ -235,18 +235,48 @@ def test_a_judge_that_is_not_there_is_waited_for_before_anything_is_made() -> No
     assert world.made == []
 
 
-def test_a_server_that_is_stuck_is_quoted() -> None:
-    world = World().started()
+def _server_says(world: World, reason: str, *, stalled: bool) -> None:
     world.preflight_ends()
     world.visit()
-    stuck = {"type": "Stalled", "status": "True", "reason": "OutOfMemory", "message": "pod x was OOM killed"}
-    world.cache.put({**world.get("ModelServer", "first-model"), "status": {"conditions": [stuck]}})
+    types = ["Ready", *(["Stalled"] if stalled else ["Reconciling"])]
+    said = [
+        {"type": kind, "status": str(kind != "Ready"), "reason": reason, "message": "pod x: its own words"}
+        for kind in types
+    ]
+    world.cache.put({**world.get("ModelServer", "first-model"), "status": {"conditions": said}})
     world.visit()
 
-    assert world.says("Ready") == ("False", "OutOfMemory")
-    assert world.says("Stalled") == ("True", "OutOfMemory")
-    assert world.says("ServerReady") == ("False", "OutOfMemory")
-    assert "first-model: pod x was OOM killed" in world.message()
+
+@pytest.mark.parametrize("reason", ["Unschedulable", "ImagePullFailed", "ServerCrashed"])
+def test_a_server_that_may_come_yet_is_quoted(reason: str) -> None:
+    world = World().started()
+    _server_says(world, reason, stalled=False)
+
+    assert world.says("Ready") == ("False", reason)
+    assert world.says("Reconciling") == ("True", reason)
+    assert world.says("ServerReady") == ("False", reason)
+    assert world.message() == "ModelServer first-model: pod x: its own words"
+
+
+@pytest.mark.parametrize("reason", ["InvalidSpec", "OutOfMemory", "StartupTimeout", "ModelUnavailable"])
+def test_a_server_that_fails_for_good_ends_the_run_that_made_it(reason: str) -> None:
+    world = World().started()
+    _server_says(world, reason, stalled=True)
+
+    assert world.says("Succeeded") == ("False", reason)
+    assert world.says("Finished") == ("True", reason)
+    assert world.says("ServerReady") == ("False", reason)
+    assert world.children("ModelServer") == []
+
+
+@pytest.mark.parametrize("reason", ["NotAllowed", "NameTaken", "Refused", "NovelReason"])
+def test_a_server_that_somebody_can_help_is_waited_for(reason: str) -> None:
+    world = World().started()
+    _server_says(world, reason, stalled=True)
+
+    assert world.says("Finished") is not None
+    assert world.says("Stalled") is not None
+    assert world.children("ModelServer") == ["first-model"]
 
 
 def test_a_server_that_does_not_come_is_given_back_when_its_time_is_over() -> None:

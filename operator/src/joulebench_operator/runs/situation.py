@@ -167,7 +167,7 @@ def _stage_of_runner(seen: Situation) -> RunStage:
 
 
 def _with_end(seen: Situation) -> Situation:
-    ended = _refused(seen) or _end_of_runner(seen) or _too_late(seen)
+    ended = _refused(seen) or _end_of_runner(seen) or _failed_server(seen) or _too_late(seen)
     if ended is None or ended.log is None:
         return replace(seen, ended=ended)
     lines = seen.context.cache.answer(ended.log)
@@ -199,6 +199,14 @@ def _end_of_runner(seen: Situation) -> Outcome | None:
         stored_apart=seen.storage.store_url is not None,
         context=seen.context,
     )
+
+
+def _failed_server(seen: Situation) -> Outcome | None:
+    """A server of the run's own that does not come: its accelerators are of use to others."""
+    if seen.is_suspended or seen.runner.is_asking:
+        return None
+    troubles = (server.trouble for server in seen.servers if server.has_failed)
+    return next((Outcome(False, found.reason, found.message) for found in troubles if found is not None), None)
 
 
 def _too_late(seen: Situation) -> Outcome | None:
