@@ -439,6 +439,20 @@ def test_a_run_that_is_stuck_keeps_nobody_waiting() -> None:
     assert second.children("Job") == ["second-1"]
 
 
+def test_a_run_whose_judge_is_not_there_keeps_nobody_waiting() -> None:
+    lacking = World("lacking")
+    lacking.cache.put(server())
+    lacking.server_pod("llama")
+    absent = {"server": {"modelServerRef": {"name": "absent"}}}
+    lacking.started(run("lacking", server=REF, judge=absent))
+    assert lacking.ready == "ServerNotFound"
+    lacking.cache.put(run("second", server=REF, made=1))
+    second = World("second", cache=lacking.cache)
+    second.visit()
+
+    assert second.children("Job") == ["second-1"]
+
+
 # --- the end ---
 
 
