@@ -234,7 +234,10 @@ class World:
 
     def preflight_ends(self, report: PreflightReport = PASSED, *, attempt: int = 1) -> None:
         """Preflight's pod ends with a report, and its Job with it."""
-        job = f"{self.name}-{attempt}-preflight"
+        self.preflight_ends_of(f"{self.name}-{attempt}-preflight", report)
+
+    def preflight_ends_of(self, job: str, report: PreflightReport = PASSED) -> None:
+        """The same, for a Job of another name."""
         self.job_pod(job, containerStatuses=[ended("preflight", 0 if report.passed else 2, report.as_message())])
         self.end_job(job, failed=None if report.passed else "PodFailurePolicy")
 
