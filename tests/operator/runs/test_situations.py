@@ -247,6 +247,21 @@ def _server_says(world: World, reason: str, *, stalled: bool) -> None:
     world.visit()
 
 
+def test_the_steps_of_a_server_on_its_way_are_not_written_again_for_the_run() -> None:
+    world = World().started()
+    world.preflight_ends()
+    world.visit()
+    said = []
+    for words in ("looks for a node", "pulls its image", "loads the model"):
+        ready = {"type": "Ready", "status": "False", "reason": "Starting", "message": words}
+        world.cache.put({**world.get("ModelServer", "first-model"), "status": {"conditions": [ready]}})
+        world.visit()
+        said.append(world.item["status"])
+
+    assert said[0] == said[1] == said[2]
+    assert world.message() == "ModelServer first-model is not ready: Starting"
+
+
 @pytest.mark.parametrize("reason", ["Unschedulable", "ImagePullFailed", "ServerCrashed"])
 def test_a_server_that_may_come_yet_is_quoted(reason: str) -> None:
     world = World().started()

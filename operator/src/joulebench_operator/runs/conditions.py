@@ -73,7 +73,7 @@ def _server_ready(seen: Situation) -> Wanted:
         return Wanted(kind, ConditionStatus.FALSE, Reason.SUSPENDED)
     if waits.trouble is not None:
         return Wanted(kind, ConditionStatus.FALSE, waits.trouble.reason, waits.trouble.message)
-    if waits.item is None:
+    if waits.item is None and not seen.verdict.passed:
         return Wanted(kind, ConditionStatus.FALSE, Reason.PENDING, f"ModelServer {waits.name} is not made yet")
     return Wanted(kind, ConditionStatus.FALSE, Reason.WAITING_FOR_SERVER, waiting_message(waits))
 
