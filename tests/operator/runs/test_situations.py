@@ -391,6 +391,23 @@ def test_without_energy_the_runner_comes_with_the_server() -> None:
     assert world.says("EnergyAvailable") == ("False", "Disabled")
 
 
+@pytest.mark.parametrize(
+    ("energy", "says"),
+    [
+        ({"kind": "measured", "joules": 5.0}, ("True", "SensorReady")),
+        ({"kind": "measured", "joules": 5.0, "problem": "one of two is away"}, ("True", "SensorReady")),
+        ({"kind": "modelled", "joules": 5.0, "sensor": "modelled"}, ("True", "Modelled")),
+        ({"problem": "the exporter measures CPU; wanted is GPU"}, ("False", "NoSensor")),
+    ],
+)
+def test_what_the_meter_measures_is_told_while_it_measures(energy: dict[str, Any], says: tuple[str, str]) -> None:
+    world = World().asking()
+    world.meter_says(energy=energy)
+    world.visit()
+
+    assert world.says("EnergyAvailable") == says
+
+
 # --- turns ---
 
 
