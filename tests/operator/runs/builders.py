@@ -234,7 +234,10 @@ class World:
 
     def preflight_ends(self, report: PreflightReport = PASSED, *, attempt: int = 1) -> None:
         """Preflight's pod ends with a report, and its Job with it."""
-        job = f"{self.name}-{attempt}-preflight"
+        self.preflight_ends_of(f"{self.name}-{attempt}-preflight", report)
+
+    def preflight_ends_of(self, job: str, report: PreflightReport = PASSED) -> None:
+        """The same, for a Job of another name."""
         self.job_pod(job, containerStatuses=[ended("preflight", 0 if report.passed else 2, report.as_message())])
         self.end_job(job, failed=None if report.passed else "PodFailurePolicy")
 
@@ -250,14 +253,16 @@ class World:
             pod(f"{name}-abc", labels={"joulebench.dev/server": name}, node=node, ip="10.0.0.7" if node else None)
         )
 
-    def meter_says(self, stage: Stage = Stage.RUN, *, attempt: int = 1, **progress: Any) -> None:
+    def meter_says(
+        self, stage: Stage = Stage.RUN, *, attempt: int = 1, energy: Object | None = None, **progress: Any
+    ) -> None:
         """The runner's pod runs, and its meter answers."""
         job = f"{self.name}-{attempt}"
         self.job_pod(job, containerStatuses=[running("meter"), running("driver")])
         self.visit()
         status = MeterAnswer(
             run_id="x", stage=stage, stage_started_seconds_ago=60, servers=[], progress=Progress(**progress),
-            energy=MeterEnergy(),
+            energy=MeterEnergy(**(energy or {})),
         )  # fmt: skip
         for inquiry in self.last.inquiries:
             self.cache.answered(inquiry, status)

@@ -57,6 +57,12 @@ REQUIRED = {"policy": "Required"}
             "InvalidSpec",
             "spec.results.store.claim.path",
         ),
+        (
+            {"task": {"name": "everyday", "source": {"claim": {"name": "c", "path": "a/../.."}}}},
+            {},
+            "InvalidSpec",
+            "spec.task.source.claim.path",
+        ),
     ],
 )
 def test_what_cannot_be_carried_out_is_told_with_its_field(
@@ -151,6 +157,34 @@ def test_a_preflight_without_a_report_names_the_log_to_read() -> None:
     assert "pod first-1-preflight-1" in world.message()
 
 
+def test_a_preflight_without_a_report_is_told_by_the_last_lines_of_its_log() -> None:
+    world = World().started()
+    world.job_pod("first-1-preflight", containerStatuses=[ended("preflight", 1)])
+    world.end_job("first-1-preflight", failed="BackoffLimitExceeded")
+    world.visit(after=1)
+    assert world.says("Finished") == ("False", "PreflightFailed")
+    (log,) = world.last.inquiries
+    world.cache.answered(log, "Traceback\nKeyError: 'x'")
+    world.visit()
+
+    assert world.says("Finished") == ("True", "PreflightFailed")
+    assert world.message().endswith("its last lines: Traceback KeyError: 'x'")
+
+
+def test_a_meter_that_left_no_message_is_told_by_the_last_lines_of_its_log() -> None:
+    world = World().asking()
+    world.runner_ends(1)
+    world.visit(after=1)
+    assert world.says("Finished") == ("False", "StoringResults")
+    (log,) = world.last.inquiries
+    world.cache.answered(log, "x" * 400 + " MemoryError")
+    world.visit()
+
+    assert world.says("Succeeded") == ("False", "RunFailed")
+    assert "meter with 1" in world.message()
+    assert world.message().endswith("xxx MemoryError")
+
+
 def test_a_report_that_comes_after_its_job_s_end_is_waited_for() -> None:
     world = World().started()
     world.job_pod("first-1-preflight")
@@ -201,18 +235,63 @@ def test_a_judge_that_is_not_there_is_waited_for_before_anything_is_made() -> No
     assert world.made == []
 
 
-def test_a_server_that_is_stuck_is_quoted() -> None:
+def _server_says(world: World, reason: str, *, stalled: bool) -> None:
+    world.preflight_ends()
+    world.visit()
+    types = ["Ready", *(["Stalled"] if stalled else ["Reconciling"])]
+    said = [
+        {"type": kind, "status": str(kind != "Ready"), "reason": reason, "message": "pod x: its own words"}
+        for kind in types
+    ]
+    world.cache.put({**world.get("ModelServer", "first-model"), "status": {"conditions": said}})
+    world.visit()
+
+
+def test_the_steps_of_a_server_on_its_way_are_not_written_again_for_the_run() -> None:
     world = World().started()
     world.preflight_ends()
     world.visit()
-    stuck = {"type": "Stalled", "status": "True", "reason": "OutOfMemory", "message": "pod x was OOM killed"}
-    world.cache.put({**world.get("ModelServer", "first-model"), "status": {"conditions": [stuck]}})
-    world.visit()
+    said = []
+    for words in ("looks for a node", "pulls its image", "loads the model"):
+        ready = {"type": "Ready", "status": "False", "reason": "Starting", "message": words}
+        world.cache.put({**world.get("ModelServer", "first-model"), "status": {"conditions": [ready]}})
+        world.visit()
+        said.append(world.item["status"])
 
-    assert world.says("Ready") == ("False", "OutOfMemory")
-    assert world.says("Stalled") == ("True", "OutOfMemory")
-    assert world.says("ServerReady") == ("False", "OutOfMemory")
-    assert "first-model: pod x was OOM killed" in world.message()
+    assert said[0] == said[1] == said[2]
+    assert world.message() == "ModelServer first-model is not ready: Starting"
+
+
+@pytest.mark.parametrize("reason", ["Unschedulable", "ImagePullFailed", "ServerCrashed"])
+def test_a_server_that_may_come_yet_is_quoted(reason: str) -> None:
+    world = World().started()
+    _server_says(world, reason, stalled=False)
+
+    assert world.says("Ready") == ("False", reason)
+    assert world.says("Reconciling") == ("True", reason)
+    assert world.says("ServerReady") == ("False", reason)
+    assert world.message() == "ModelServer first-model: pod x: its own words"
+
+
+@pytest.mark.parametrize("reason", ["InvalidSpec", "OutOfMemory", "StartupTimeout", "ModelUnavailable"])
+def test_a_server_that_fails_for_good_ends_the_run_that_made_it(reason: str) -> None:
+    world = World().started()
+    _server_says(world, reason, stalled=True)
+
+    assert world.says("Succeeded") == ("False", reason)
+    assert world.says("Finished") == ("True", reason)
+    assert world.says("ServerReady") == ("False", reason)
+    assert world.children("ModelServer") == []
+
+
+@pytest.mark.parametrize("reason", ["NotAllowed", "NameTaken", "Refused", "NovelReason"])
+def test_a_server_that_somebody_can_help_is_waited_for(reason: str) -> None:
+    world = World().started()
+    _server_says(world, reason, stalled=True)
+
+    assert world.says("Finished") is not None
+    assert world.says("Stalled") is not None
+    assert world.children("ModelServer") == ["first-model"]
 
 
 def test_a_server_that_does_not_come_is_given_back_when_its_time_is_over() -> None:
@@ -312,6 +391,23 @@ def test_without_energy_the_runner_comes_with_the_server() -> None:
     assert world.says("EnergyAvailable") == ("False", "Disabled")
 
 
+@pytest.mark.parametrize(
+    ("energy", "says"),
+    [
+        ({"kind": "measured", "joules": 5.0}, ("True", "SensorReady")),
+        ({"kind": "measured", "joules": 5.0, "problem": "one of two is away"}, ("True", "SensorReady")),
+        ({"kind": "modelled", "joules": 5.0, "sensor": "modelled"}, ("True", "Modelled")),
+        ({"problem": "the exporter measures CPU; wanted is GPU"}, ("False", "NoSensor")),
+    ],
+)
+def test_what_the_meter_measures_is_told_while_it_measures(energy: dict[str, Any], says: tuple[str, str]) -> None:
+    world = World().asking()
+    world.meter_says(energy=energy)
+    world.visit()
+
+    assert world.says("EnergyAvailable") == says
+
+
 # --- turns ---
 
 
@@ -375,6 +471,20 @@ def test_a_run_that_is_stuck_keeps_nobody_waiting() -> None:
     assert second.children("Job") == ["second-1"]
 
 
+def test_a_run_whose_judge_is_not_there_keeps_nobody_waiting() -> None:
+    lacking = World("lacking")
+    lacking.cache.put(server())
+    lacking.server_pod("llama")
+    absent = {"server": {"modelServerRef": {"name": "absent"}}}
+    lacking.started(run("lacking", server=REF, judge=absent))
+    assert lacking.ready == "ServerNotFound"
+    lacking.cache.put(run("second", server=REF, made=1))
+    second = World("second", cache=lacking.cache)
+    second.visit()
+
+    assert second.children("Job") == ["second-1"]
+
+
 # --- the end ---
 
 
@@ -419,6 +529,16 @@ def test_a_first_step_that_finds_no_data_says_so() -> None:
     said = finding("DatasetUnavailable").as_message()
     world.job_pod("first-1", initContainerStatuses=[ended("fetch", 2, said)])
     world.end_job("first-1", failed="PodFailurePolicy")
+    world.visit(after=30)
+
+    assert world.says("Succeeded") == ("False", "DatasetUnavailable")
+
+
+def test_a_hub_that_stays_away_is_told_rather_than_how_often_it_was_asked() -> None:
+    world = World().asking()
+    said = finding("DatasetUnavailable").as_message()
+    world.job_pod("first-1", initContainerStatuses=[ended("fetch", 75, said)])
+    world.end_job("first-1", failed="BackoffLimitExceeded")
     world.visit(after=30)
 
     assert world.says("Succeeded") == ("False", "DatasetUnavailable")

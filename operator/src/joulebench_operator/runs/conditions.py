@@ -1,9 +1,12 @@
 """The conditions of an attempt."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from joulebench_api.conditions import ConditionType, Reason
+from joulebench_api.contracts.energy import SensorKind
+from joulebench_api.contracts.meter import Stage
 from joulebench_api.contracts.termination import TerminationMessage, cut
 from joulebench_api.v1alpha1.status import ConditionStatus, EnergyKind
 from joulebench_operator.decision import Wanted
@@ -73,7 +76,7 @@ def _server_ready(seen: Situation) -> Wanted:
         return Wanted(kind, ConditionStatus.FALSE, Reason.SUSPENDED)
     if waits.trouble is not None:
         return Wanted(kind, ConditionStatus.FALSE, waits.trouble.reason, waits.trouble.message)
-    if waits.item is None:
+    if waits.item is None and not seen.verdict.passed:
         return Wanted(kind, ConditionStatus.FALSE, Reason.PENDING, f"ModelServer {waits.name} is not made yet")
     return Wanted(kind, ConditionStatus.FALSE, Reason.WAITING_FOR_SERVER, waiting_message(waits))
 
@@ -86,7 +89,19 @@ def _energy(seen: Situation, words: TerminationMessage | None) -> Wanted:
         return Wanted(kind, ConditionStatus.FALSE, Reason.ENERGY_INCOMPLETE, message)
     if words is not None and words.summary is not None and words.summary.energy_kind is EnergyKind.MODELLED:
         return Wanted(kind, ConditionStatus.TRUE, Reason.MODELLED, f"sensor {words.sensor}")
-    return seen.energy.condition
+    return _energy_now(seen) or seen.energy.condition
+
+
+def _energy_now(seen: Situation) -> Wanted | None:
+    """What the meter says while it measures, where it differs from what the exporters promised."""
+    status, promised = seen.runner.status, seen.energy.condition
+    if status is None or status.stage is not Stage.RUN or promised.status is not ConditionStatus.TRUE:
+        return None
+    if status.energy.kind == SensorKind.MODELLED:
+        return replace(promised, reason=Reason.MODELLED, message=f"sensor {status.energy.sensor}")
+    if status.energy.joules is None and status.energy.problem is not None:
+        return replace(promised, status=ConditionStatus.FALSE, reason=Reason.NO_SENSOR, message=status.energy.problem)
+    return None
 
 
 def _stored(seen: Situation, ended: Outcome, words: TerminationMessage | None) -> Wanted:

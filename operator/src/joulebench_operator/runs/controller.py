@@ -87,8 +87,7 @@ def _ended(seen: Situation) -> Decision:
 
 def _inquiries(seen: Situation) -> tuple[Inquiry, ...]:
     pods = (inquiry_of(server, namespace=seen.namespace) for server in seen.servers)
-    meter = seen.runner.inquiry
-    return (*(inquiry for inquiry in pods if inquiry is not None), *(() if meter is None else (meter,)))
+    return tuple(inquiry for inquiry in (*pods, seen.runner.inquiry, seen.log) if inquiry is not None)
 
 
 def _again_after_seconds(seen: Situation) -> float | None:

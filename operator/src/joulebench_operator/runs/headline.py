@@ -77,10 +77,9 @@ def _waiting(server: Server) -> Headline:
 
 
 def waiting_message(server: Server) -> str:
-    """What a server that is not ready says of itself."""
+    """Which server is not ready. How far it is, its own status says: copied, each step would be written twice."""
     ready = recorded.of(server.item or {}).condition(ConditionType.READY)
-    said = ready.get("message") or reason_of(ready, otherwise=Reason.STARTING)
-    return f"ModelServer {server.name}: {said}"
+    return f"ModelServer {server.name} is not ready: {reason_of(ready, otherwise=Reason.STARTING)}"
 
 
 def _asking(seen: Situation) -> Headline:

@@ -20,6 +20,7 @@ _PREFLIGHT_RETRIES: Final = 2
 _FINAL_CODES: Final = [1, 2, 3]
 """Exit codes of the meter that trying again would not change: failed, wrong input, a requirement not met."""
 _INTERRUPTED: Final = 130
+"""Of a meter that was asked to end, by `suspend` or by Kueue that takes the quota back: no failure, so no retry."""
 _WRONG_INPUT: Final = 2
 
 
@@ -79,7 +80,8 @@ def _rules(begins: set[str]) -> list[Object]:
         _disruption(),
         _exits(METER, _FINAL_CODES, "FailJob"),
         *(_exits(name, [_WRONG_INPUT], "FailJob") for name in (PREFLIGHT, FETCH) if name in begins),
-        _exits(METER, [EXIT_INFRASTRUCTURE, _INTERRUPTED], "Count"),
+        _exits(METER, [_INTERRUPTED], "Ignore"),
+        _exits(METER, [EXIT_INFRASTRUCTURE], "Count"),
     ]
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from joulebench_operator.cache import Cache
+from joulebench_operator.inquiry import LastWords
 from joulebench_operator.kinds import POD
 from joulebench_operator.names import ATTEMPT_LABEL, PART_LABEL, RUN_LABEL
 from joulebench_operator.objects import Object
@@ -71,11 +72,25 @@ def message(pod: Object, name: str) -> str | None:
     return text((ended(pod, name) or {}).get("message"))
 
 
-def may_tell_more(job: Object, pods: list[Object], name: str, *, now: datetime) -> bool:
-    """Whether a pod of a Job that is over has an end that we have not heard of yet."""
+def log_of(pods: list[Object], name: str) -> LastWords | None:
+    """The log to read about a container of the newest pod that ended badly without a message."""
+    end = ended(pods[0], name) if pods else None
+    if end is None or end.get("exitCode") == 0 or end.get("message"):
+        return None
+    metadata = pods[0]["metadata"]
+    return LastWords(metadata["namespace"], metadata["name"], name, restart=0)
+
+
+def is_fresh(job: Object, *, now: datetime) -> bool:
+    """Whether a Job that is over has ended so lately that more may be heard of it."""
     over = failure(job) or _condition(job, "Complete") or {}
     since = time_of(over.get("lastTransitionTime"))
-    return since is not None and now - since < PODS_LAG and any(ended(pod, name) is None for pod in pods)
+    return since is not None and now - since < PODS_LAG
+
+
+def may_tell_more(job: Object, pods: list[Object], name: str, *, now: datetime) -> bool:
+    """Whether a pod of a Job that is over has an end that we have not heard of yet."""
+    return is_fresh(job, now=now) and any(ended(pod, name) is None for pod in pods)
 
 
 def exit_codes(pod: Object) -> dict[str, int]:

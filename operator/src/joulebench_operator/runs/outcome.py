@@ -1,11 +1,12 @@
 """How an attempt ended: from the runner's Job, its pods and the meter's last words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from joulebench_api.conditions import Reason
 from joulebench_api.contracts.termination import TerminationMessage
 from joulebench_operator.decision import Context
+from joulebench_operator.inquiry import LastWords
 from joulebench_operator.objects import Object
 from joulebench_operator.runs import jobs_seen, preflight
 from joulebench_operator.runs.last_words import last_words
@@ -22,6 +23,20 @@ class Outcome:
     succeeded: bool
     reason: Reason
     message: str
+    log: LastWords | None = None
+    """What may tell more, where the pod left no message."""
+
+    def told_by(self, lines: str | None) -> "Outcome":
+        """With the last lines of the log, if they could be read."""
+        return self if not lines else replace(self, message=f"{self.message}; its last lines: {_tail(lines)}")
+
+
+_TAIL_LENGTH: Final = 300
+
+
+def _tail(lines: str) -> str:
+    words = " ".join(lines.split())
+    return words if len(words) <= _TAIL_LENGTH else f"...{words[-_TAIL_LENGTH:]}"
 
 
 def outcome(
@@ -40,11 +55,11 @@ def outcome(
     reason, said = failure.get("reason"), str(failure.get("message") or "")
     if reason == "DeadlineExceeded":
         return _too_late(never_ready=never_ready)
-    if reason == "BackoffLimitExceeded":
-        return Outcome(False, Reason.RETRY_LIMIT_EXCEEDED, _text(words, f"{_exits(pods)} {said}".strip()))
     found = _refused_by_a_first_step(pods)
     if found is not None:
         return Outcome(False, found.reason, found.message)
+    if reason == "BackoffLimitExceeded":
+        return Outcome(False, Reason.RETRY_LIMIT_EXCEEDED, _text(words, f"{_exits(pods)} {said}".strip()))
     return _failed(words, pods, said, stored_apart=stored_apart)
 
 
@@ -56,8 +71,8 @@ def _too_late(*, never_ready: bool) -> Outcome:
 
 
 def _refused_by_a_first_step(pods: list[Object]) -> Trouble | None:
-    """What `fetch` found wrong."""
-    report = next((report for pod in pods if (report := preflight.fetch_report(pod)) is not None), None)
+    """What `fetch` found wrong, in the newest pod."""
+    report = preflight.fetch_report(pods[0]) if pods else None
     return None if report is None or report.passed else preflight.finding(report)
 
 
@@ -65,7 +80,8 @@ def _failed(words: TerminationMessage | None, pods: list[Object], said: str, *, 
     code = next((end.get("exitCode") for pod in pods if (end := jobs_seen.ended(pod, METER)) is not None), None)
     if words is not None and code == _REQUIREMENT_NOT_MET:
         return Outcome(False, _requirement(words, stored_apart=stored_apart), _text(words, said))
-    return Outcome(False, Reason.RUN_FAILED, _text(words, f"{_exits(pods)} {said}".strip()))
+    log = jobs_seen.log_of(pods, METER)
+    return Outcome(False, Reason.RUN_FAILED, _text(words, f"{_exits(pods)} {said}".strip()), log)
 
 
 def _requirement(words: TerminationMessage, *, stored_apart: bool) -> Reason:

@@ -18,6 +18,7 @@ from joulebench_operator.runs.resolution import ResolvedRun
 from joulebench_operator.runs.servers import Server
 from joulebench_operator.runs.storage import Storage
 from joulebench_operator.runs.volumes import CA_FILE, CA_FOLDER, DRIVER, FETCH, METER, PREFLIGHT, Mounted, volumes
+from joulebench_operator.servers.model_files import secret_variable, variable
 
 RUNNER_USER: Final = 65532
 """The user of the runner's image; volumes are made writable for its group."""
@@ -121,8 +122,8 @@ def _container(plan: PodPlan, name: str, mounted: list[Mounted]) -> Object:
 
 def _environment(plan: PodPlan, name: str) -> list[Object]:
     """The user's variables, and ours, which count where both have one."""
-    users = {variable.name: plain(variable) for variable in plan.run.spec.runner.env}
-    ours = {variable["name"]: variable for variable in _own_variables(plan, name)}
+    users = {written.name: plain(written) for written in plan.run.spec.runner.env}
+    ours = {own["name"]: own for own in _own_variables(plan, name)}
     return list({**users, **ours}.values())
 
 
@@ -131,19 +132,16 @@ def _own_variables(plan: PodPlan, name: str) -> Iterator[Object]:
         for server in plan.servers:
             reference = key_reference(server)
             if reference is not None:
-                yield _from_secret(key_variable(server.party.alias), reference)
+                yield secret_variable(key_variable(server.party.alias), reference)
+    if plan.run.hub is not None and name in (FETCH, PREFLIGHT):
+        yield variable("HF_ENDPOINT", plan.run.hub)
     token = _hub_token(plan.run)
     if token is not None and name in (FETCH, PREFLIGHT):
-        yield _from_secret(HUB_TOKEN_VARIABLE, token)
+        yield secret_variable(HUB_TOKEN_VARIABLE, token)
     if plan.run.spec.runner.ca_bundle_config_map_ref is not None:
-        for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
-            yield {"name": variable, "value": f"{CA_FOLDER}/{CA_FILE}"}
+        yield from (variable(known, f"{CA_FOLDER}/{CA_FILE}") for known in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"))
 
 
 def _hub_token(run: ResolvedRun) -> SecretKeyRef | None:
     source = run.spec.task.source
     return None if source is None or source.hub is None else source.hub.token_secret_ref
-
-
-def _from_secret(variable: str, reference: SecretKeyRef) -> Object:
-    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": reference.name, "key": reference.key}}}

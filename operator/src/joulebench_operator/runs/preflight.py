@@ -10,6 +10,7 @@ from joulebench_api.contracts.preflight import PreflightReport
 from joulebench_api.problems import shown
 from joulebench_api.v1alpha1.status import ConditionStatus
 from joulebench_operator.decision import Context, Wanted
+from joulebench_operator.inquiry import LastWords
 from joulebench_operator.objects import Object
 from joulebench_operator.runs import jobs_seen, trouble
 from joulebench_operator.runs.attempts import Attempt
@@ -29,6 +30,8 @@ class Verdict:
     """Whether the attempt is over with it, unless a retry of the Job finds better."""
     needs_somebody: bool = False
     task: ResolvedTask | None = None
+    log: LastWords | None = None
+    """What may tell more, where there is no report."""
 
     @property
     def condition(self) -> Wanted:
@@ -41,7 +44,7 @@ class Verdict:
         return self.status is ConditionStatus.TRUE
 
 
-_BEFORE_ALL_TROUBLE = (Reason.PENDING, Reason.VALIDATING)
+_NO_TROUBLE = (Reason.PENDING, Reason.VALIDATING, Reason.PREFLIGHT_FAILED)
 _LOOKING = Verdict(
     ConditionStatus.UNKNOWN, Reason.VALIDATING, "preflight looks at task, data, keys, store and endpoints"
 )
@@ -115,10 +118,11 @@ def finding(report: PreflightReport) -> Trouble:
 def _without_report(attempt: Attempt, job: Object, pods: list[Object]) -> Verdict:
     before = attempt.recorded.condition(ConditionType.VALIDATED)
     reason = trouble.reason_of(before, otherwise=Reason.PENDING)
-    if reason not in _BEFORE_ALL_TROUBLE:
+    if reason not in _NO_TROUBLE:
         return Verdict(ConditionStatus.FALSE, reason, text(before.get("message")) or "", is_final=True)
     message = f"preflight ended without a report; see the log of {_place(job, pods)}"
-    return Verdict(ConditionStatus.FALSE, Reason.PREFLIGHT_FAILED, message, is_final=True)
+    log = jobs_seen.log_of(pods, PREFLIGHT)
+    return Verdict(ConditionStatus.FALSE, Reason.PREFLIGHT_FAILED, message, is_final=True, log=log)
 
 
 def _place(job: Object, pods: list[Object]) -> str:

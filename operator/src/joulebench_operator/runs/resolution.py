@@ -12,6 +12,7 @@ from joulebench_operator.objects import Object
 from joulebench_operator.runs import policy
 from joulebench_operator.runs.parties import parties
 from joulebench_operator.runs.refusal import RefusedRunError, refused
+from joulebench_operator.servers.model_files import configured_hub, sub_path
 
 _RUNNER = "runner"
 
@@ -23,6 +24,8 @@ class ResolvedRun:
     run: BenchmarkRun
     image: str
     """The runner's."""
+    hub: str | None = None
+    """The address of the hub, if the administrator chose one; what the task's source says goes before it."""
 
     @property
     def spec(self) -> BenchmarkRunSpec:
@@ -36,10 +39,12 @@ def resolve(item: Object, context: Context) -> ResolvedRun:
         written = _read(item)
         resolved = with_defaults(written, configuration=context.configuration)
         policy.check(written.spec, configuration=context.configuration, settings=context.settings)
+        _check_paths(resolved.spec)
     except (ApiError, ValidationError) as error:
         raise refused(error) from error
     _check_available(resolved.spec)
-    return ResolvedRun(resolved, _image(resolved.spec, context))
+    hub = configured_hub(namespace=item["metadata"]["namespace"], configuration=context.configuration)
+    return ResolvedRun(resolved, _image(resolved.spec, context), hub)
 
 
 def _read(item: Object) -> BenchmarkRun:
@@ -67,8 +72,12 @@ def _check_available(spec: BenchmarkRunSpec) -> None:
             raise RefusedRunError(
                 f"{party.field}.external.headersSecretRef: not available yet", remedy="use apiKeySecretRef"
             )
-    claim = None if spec.results.store is None else spec.results.store.claim
-    if claim is not None and ".." in (claim.path or "").split("/"):
-        raise RefusedRunError(
-            f"spec.results.store.claim.path: {claim.path} leads out of the claim", remedy="name a folder of the claim"
-        )
+
+
+def _check_paths(spec: BenchmarkRunSpec) -> None:
+    claims = {
+        "spec.task.source.claim.path": None if spec.task.source is None else spec.task.source.claim,
+        "spec.results.store.claim.path": None if spec.results.store is None else spec.results.store.claim,
+    }
+    for field, claim in claims.items():
+        sub_path(None if claim is None else claim.path, field=field)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -24,6 +24,17 @@ from joulebench_operator.runs.parties import Party, parties
 from joulebench_operator.runs.refusal import refused
 from joulebench_operator.runs.trouble import Trouble, reason_of
 from joulebench_operator.servers.plan import ServerPlan, server_plan
+
+_FOR_GOOD: Final = frozenset(
+    {
+        Reason.INVALID_SPEC,
+        Reason.MODEL_UNAVAILABLE,
+        Reason.OUT_OF_MEMORY,
+        Reason.SERVER_CRASHED,
+        Reason.STARTUP_TIMEOUT,
+    }
+)
+"""Reasons that no administrator mends."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,12 @@ class Server:
     def is_ready(self) -> bool:
         """Whether it answers, as far as is known."""
         return self.is_external or (self.item is not None and _is_ready(self.item))
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it was made by the run and would fail again and again: its spec cannot be changed."""
+        trouble = self.trouble
+        return self.is_made and trouble is not None and trouble.needs_somebody and trouble.reason in _FOR_GOOD
 
     @property
     def waits_for_quota(self) -> bool:
@@ -116,12 +133,28 @@ def _is_ready(item: Object) -> bool:
 
 
 def _trouble(item: Object) -> Trouble | None:
-    """What a server says of itself while it cannot go on."""
-    stalled = recorded.of(item).condition(ConditionType.STALLED)
-    if stalled.get("status") != "True":
+    """Why a server does not answer, by its own words; None while it is on its way."""
+    said = recorded.of(item)
+    ready = said.condition(ConditionType.READY)
+    is_stalled = said.holds(ConditionType.STALLED)
+    reason = reason_of(ready, otherwise=Reason.WAITING_FOR_SERVER)
+    if not is_stalled and (ready.get("status") != "False" or reason in _ON_ITS_WAY):
         return None
-    message = f"ModelServer {item['metadata']['name']}: {stalled.get('message') or stalled.get('reason')}"
-    return Trouble(reason_of(stalled, otherwise=Reason.WAITING_FOR_SERVER), message, needs_somebody=True)
+    message = f"ModelServer {item['metadata']['name']}: {ready.get('message') or ready.get('reason')}"
+    return Trouble(reason, message, needs_somebody=is_stalled)
+
+
+_ON_ITS_WAY: Final = frozenset(
+    {
+        Reason.ASLEEP,
+        Reason.PENDING,
+        Reason.ROLLING_OUT,
+        Reason.SCALED_TO_ZERO,
+        Reason.STARTING,
+        Reason.WAITING_FOR_QUOTA,
+        Reason.WAITING_FOR_SERVER,
+    }
+)
 
 
 def child(server: Server, item: Object, *, queue: Queue | None) -> Child:

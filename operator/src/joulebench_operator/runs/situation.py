@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from joulebench_api.conditions import Reason
 from joulebench_operator.decision import Context
+from joulebench_operator.inquiry import LastWords
 from joulebench_operator.kinds import JOB, Key
 from joulebench_operator.names import PREFLIGHT_PART, RUNNER_PART
 from joulebench_operator.objects import Object, is_owned_by
@@ -45,6 +46,8 @@ class Situation:
     runner: Runner
     stage: RunStage | None
     ended: Outcome | None
+    log: LastWords | None = None
+    """What is to be read before the end can be told."""
 
     @property
     def namespace(self) -> str:
@@ -164,7 +167,18 @@ def _stage_of_runner(seen: Situation) -> RunStage:
 
 
 def _with_end(seen: Situation) -> Situation:
-    return replace(seen, ended=_refused(seen) or _end_of_runner(seen) or _too_late(seen))
+    ended = _refused(seen) or _end_of_runner(seen) or _failed_server(seen) or _too_late(seen)
+    if ended is None or ended.log is None:
+        return replace(seen, ended=ended)
+    lines = seen.context.cache.answer(ended.log)
+    if lines is None and _is_fresh(seen):
+        return replace(seen, log=ended.log)
+    return replace(seen, ended=ended.told_by(lines))
+
+
+def _is_fresh(seen: Situation) -> bool:
+    jobs = [job for job in (seen.preflight_job, seen.runner.job) if job is not None]
+    return any(jobs_seen.is_fresh(job, now=seen.context.now) for job in jobs)
 
 
 def _refused(seen: Situation) -> Outcome | None:
@@ -172,7 +186,7 @@ def _refused(seen: Situation) -> Outcome | None:
     job = seen.runner.job if seen.looks_first else seen.preflight_job
     if not seen.verdict.is_final or (job is not None and not jobs_seen.is_over(job)):
         return None
-    return Outcome(False, seen.verdict.reason, seen.verdict.message)
+    return Outcome(False, seen.verdict.reason, seen.verdict.message, seen.verdict.log)
 
 
 def _end_of_runner(seen: Situation) -> Outcome | None:
@@ -185,6 +199,14 @@ def _end_of_runner(seen: Situation) -> Outcome | None:
         stored_apart=seen.storage.store_url is not None,
         context=seen.context,
     )
+
+
+def _failed_server(seen: Situation) -> Outcome | None:
+    """A server of the run's own that does not come: its accelerators are of use to others."""
+    if seen.is_suspended or seen.runner.is_asking:
+        return None
+    troubles = (server.trouble for server in seen.servers if server.has_failed)
+    return next((Outcome(False, found.reason, found.message) for found in troubles if found is not None), None)
 
 
 def _too_late(seen: Situation) -> Outcome | None:

@@ -9,6 +9,7 @@ from joulebench_operator.decision import Child
 from joulebench_operator.kinds import CLAIM
 from joulebench_operator.names import RUN_LABEL
 from joulebench_operator.runs.names import Names
+from joulebench_operator.servers.model_files import sub_path
 
 RESULTS_PART = "results"
 
@@ -42,7 +43,8 @@ def storage(spec: BenchmarkRunSpec, names: Names, *, namespace: str) -> Storage:
         url = f"{store.object_store.url.rstrip('/')}/{names.folder}"
         return Storage(url, names.folder, credentials=None if secret is None else secret.name)
     if store is not None and store.claim is not None:
-        folder = "/".join([*filter(None, (store.claim.path or "").split("/")), names.folder])
+        below = sub_path(store.claim.path, field="spec.results.store.claim.path")
+        folder = names.folder if below is None else f"{below}/{names.folder}"
         return Storage(_claim_url(namespace, store.claim.name, folder), folder, claim=store.claim.name)
     template = None if store is None else store.claim_template
     url = _claim_url(namespace, names.results, names.folder)

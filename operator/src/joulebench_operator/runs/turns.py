@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from joulebench_api.conditions import ConditionType
+from joulebench_api.conditions import ConditionType, Reason
 from joulebench_api.v1alpha1.server_source import Access
 from joulebench_operator.cache import Cache
-from joulebench_operator.kinds import BENCHMARK_RUN, JOB
-from joulebench_operator.names import PART_LABEL, RUN_LABEL, RUNNER_PART
+from joulebench_operator.kinds import BENCHMARK_RUN, JOB, Key
 from joulebench_operator.objects import Object, is_owned_by
 from joulebench_operator.runs import attempts, jobs_seen, recorded
+from joulebench_operator.runs.names import Names
 from joulebench_operator.runs.recorded import objects
 
 
@@ -28,7 +28,8 @@ def busy(item: Object, cache: Cache) -> Busy | None:
     if not uses:
         return None
     own = _place(item, cache)
-    others = [run for run in cache.all(BENCHMARK_RUN, item["metadata"]["namespace"]) if _competes(run, item, cache)]
+    there = cache.all(BENCHMARK_RUN, item["metadata"]["namespace"])
+    others = [run for run in there if uses.keys() & _uses(run).keys() and _competes(run, item, cache)]
     ahead = sorted((other for other in others if _place(other, cache) < own), key=lambda run: _place(run, cache))
     for other in ahead:
         for server, access in _uses(other).items():
@@ -44,9 +45,10 @@ def _place(run: Object, cache: Cache) -> tuple[bool, str, str]:
 
 def _has_runner(run: Object, cache: Cache) -> bool:
     """Whether its runner's Job is there and not over: then the servers are its own."""
-    labels = {RUN_LABEL: run["metadata"]["name"], PART_LABEL: RUNNER_PART}
-    found = cache.labelled(JOB, run["metadata"]["namespace"], labels)
-    return any(is_owned_by(job, run) and not jobs_seen.is_over(job) for job in found)
+    number = attempts.current(run, recorded.of(run)).number
+    names = Names(run["metadata"]["name"], number)
+    job = cache.get(Key(JOB.name, run["metadata"]["namespace"], names.runner))
+    return job is not None and is_owned_by(job, run) and not jobs_seen.is_over(job)
 
 
 def _competes(other: Object, item: Object, cache: Cache) -> bool:
@@ -56,7 +58,8 @@ def _competes(other: Object, item: Object, cache: Cache) -> bool:
     status = attempts.current(other, recorded.of(other)).recorded
     if status.holds(ConditionType.FINISHED) or (other.get("spec") or {}).get("suspend"):
         return False
-    return _has_runner(other, cache) or not status.holds(ConditionType.STALLED)
+    lacks_a_server = status.condition(ConditionType.READY).get("reason") == Reason.SERVER_NOT_FOUND
+    return _has_runner(other, cache) or not (lacks_a_server or status.holds(ConditionType.STALLED))
 
 
 def _uses(run: Object) -> dict[str, Access]:

@@ -16,6 +16,7 @@ from joulebench_operator.objects import Object
 from joulebench_operator.runs.names import Names
 from joulebench_operator.runs.resolution import ResolvedRun
 from joulebench_operator.runs.storage import Storage
+from joulebench_operator.servers.model_files import sub_path
 
 METER: Final = "meter"
 DRIVER: Final = "driver"
@@ -75,7 +76,8 @@ def _data(run: ResolvedRun, containers: frozenset[str]) -> Mounted:
     seen_by = containers & {DRIVER, FETCH, PREFLIGHT}
     if source is not None and source.claim is not None:
         claim = {"persistentVolumeClaim": {"claimName": source.claim.name, "readOnly": True}}
-        return Mounted("data", claim, DATA_FOLDER, readers=seen_by, sub_path=source.claim.path)
+        below = sub_path(source.claim.path, field="spec.task.source.claim.path")
+        return Mounted("data", claim, DATA_FOLDER, readers=seen_by, sub_path=below)
     if source is not None and source.config_map is not None:
         # A ConfigMap has no folders, and tasks look for their questions in one of their own name.
         folder = f"{DATA_FOLDER}/{run.spec.task.name}"

@@ -76,6 +76,11 @@ def hub_endpoint(spec: ModelServerSpec, *, namespace: str, configuration: Operat
     """The hub's address: the server's, the namespace's, or the fleet's; None: the engine's own."""
     if spec.source is not None and spec.source.hub is not None and spec.source.hub.endpoint is not None:
         return spec.source.hub.endpoint
+    return configured_hub(namespace=namespace, configuration=configuration)
+
+
+def configured_hub(*, namespace: str, configuration: OperatorConfiguration) -> str | None:
+    """The hub's address that the administrator chose for a namespace, or for all."""
     levels = (configuration.namespaces.get(namespace), configuration.defaults)
     hubs = (level.hub for level in levels if level is not None and level.hub is not None)
     return next((hub.endpoint for hub in hubs if hub.endpoint is not None), None)
