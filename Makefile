@@ -29,8 +29,8 @@ demo: setup ## a real model answers 40 questions on this machine; see what each 
 test: setup ## the whole test suite (no GPU, no cluster, no network)
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup
 
-test-kill: setup ## kill the processes of a run 50 times, for minutes; nothing is lost (SEED=N repeats a seed)
-	JOULEBENCH_KILL_SEED=$(SEED) $(BIN)/python -m pytest -m kill -s tests/kill
+test-kill: setup ## kill the processes of a run 50 times, for minutes; nothing is lost (EACH=N times each; SEED=N repeats)
+	JOULEBENCH_KILL_SEED=$(SEED) JOULEBENCH_KILL_EACH=$(EACH) $(BIN)/python -m pytest -m kill -s tests/kill
 
 cluster: setup ## a real Kubernetes cluster on this machine (root, Go, Debian packages); prints how to use it
 	@$(BIN)/python -m tests.cluster prepare

@@ -24,12 +24,13 @@ def test_five_kills_of_five_processes_lose_nothing_and_ask_nothing_twice(
 
 
 @pytest.mark.kill
-def test_fifty_kills_lose_nothing_and_ask_nothing_twice(killed_run: Callable[..., KilledRun]) -> None:
+def test_many_kills_lose_nothing_and_ask_nothing_twice(killed_run: Callable[..., KilledRun]) -> None:
     seed = int(os.environ.get("JOULEBENCH_KILL_SEED") or secrets.randbelow(1_000_000))
-    run = killed_run(questions=600, **ENGINE)
-    run.say(f"seed {seed}; the same again: make test-kill SEED={seed}")
-    run.suffer(draw(seed, each=10, busy_seconds=40))
+    each = int(os.environ.get("JOULEBENCH_KILL_EACH") or 10)
+    run = killed_run(questions=60 * each, **ENGINE)
+    run.say(f"seed {seed}; the same again: make test-kill SEED={seed} EACH={each}")
+    run.suffer(draw(seed, each=each, busy_seconds=4.0 * each))
     run.finish()
-    assert set(Counter(run.killed).values()) == {10}
+    assert set(Counter(run.killed).values()) == {each}
     run.say(f"{len(run.killed)} kills in {run.starts} starts")
-    check_everything_once(run.folder, questions=600, starts=run.starts)
+    check_everything_once(run.folder, questions=60 * each, starts=run.starts)
