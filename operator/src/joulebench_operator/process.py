@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from joulebench_operator.auditing import Audit
 from joulebench_operator.cache import Cache
 from joulebench_operator.decision import Context, Controller, Settings
 from joulebench_operator.errors import ApiRefusalError, BadOptionError
+from joulebench_operator.exporter_pods import ExporterPods
 from joulebench_operator.health import Health
 from joulebench_operator.inquiring import Inquirer
 from joulebench_operator.kinds import OWN, Key
@@ -151,6 +152,7 @@ class _Operator:
             self._watch(queue),
             audit.run(),
             self._resync(queue),
+            *self._exporters(queue),
             *(_worker(queue, reconciler) for _ in range(_WORKERS)),
         ]
         self._tasks = {asyncio.create_task(part) for part in parts}
@@ -196,6 +198,12 @@ class _Operator:
         # kopf has just taken them; it would end its own tasks alone.
         self._take_signals()
         await kopf.run_tasks(tasks, ignored=others)
+
+    def _exporters(self, queue: WorkQueue) -> list[Coroutine[None, None, None]]:
+        namespace, watched = self._options.exporter_namespace, self._options.watch_namespaces
+        if namespace is None or not watched or namespace in watched:
+            return []
+        return [ExporterPods(namespace, cache=self._cache, kube=self._kube, changed=queue.add).run()]
 
     async def _resync(self, queue: WorkQueue) -> None:
         while True:
