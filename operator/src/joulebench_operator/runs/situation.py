@@ -93,11 +93,8 @@ def look(item: Object, attempt: Attempt, context: Context) -> Situation:
     runner_job = _own_job(item, names.runner, context)
     runner_pods = _pods(context, names, namespace, RUNNER_PART)
     looks_first = _looks_first(preflight_job, runner_job, found)
-    checked = (
-        verdict(attempt, job=runner_job, pods=runner_pods, context=context)
-        if looks_first
-        else verdict(attempt, job=preflight_job, pods=_pods(context, names, namespace, PREFLIGHT_PART), context=context)
-    )
+    part, job = (RUNNER_PART, runner_job) if looks_first else (PREFLIGHT_PART, preflight_job)
+    checked = verdict(attempt, job=job, pods=_pods(context, names, namespace, part), context=context)
     seen = Situation(
         item=item,
         context=context,
