@@ -85,7 +85,7 @@ class Kube:
         listed = await self._request("get", path, label_selector=selector, header_params=header)
         return {
             Key(kind.name, one["metadata"]["namespace"], one["metadata"]["name"]): one["metadata"]["resourceVersion"]
-            for one in listed["items"]
+            for one in listed["items"] or ()
         }
 
     async def log(self, key: Key, *, container: str, previous: bool, lines: int) -> str:
