@@ -5,6 +5,7 @@ import json
 import pytest
 from tests.operator.runs.builders import EXTERNAL, SUMMARY, World, ended, exporter, run
 
+from joulebench_api.contracts.meter import Stage
 from joulebench_operator.decision import Settings
 from joulebench_operator.kinds import BY_NAME, Key
 
@@ -295,6 +296,17 @@ def test_stages_are_told_with_their_times() -> None:
 
     assert [stage["name"] for stage in world.last.status["stages"]] == ["preflight", "server", "run"]
     assert all("endTime" in stage for stage in world.last.status["stages"])
+
+
+def test_the_stage_of_results_lasts_until_the_job_says_how_it_ended() -> None:
+    world = World().asking()
+    world.meter_says(stage=Stage.EXPORT)
+    world.visit(after=5)
+    world.job_pod("first-1", containerStatuses=[ended("driver", 0), ended("meter", 0)])
+    world.visit(after=1)
+
+    assert [stage["name"] for stage in world.last.status["stages"]] == ["preflight", "server", "run", "results"]
+    assert "endTime" not in world.last.status["stages"][-1]
 
 
 def test_exporters_that_go_are_taken_out_of_the_topology() -> None:
