@@ -48,6 +48,19 @@ def pids(group: str) -> set[int]:
     return {pid for hierarchy in hierarchies() for pid in _pids_below(hierarchy / group)}
 
 
+def pids_in(container: str, *, below: str) -> set[int]:
+    """The processes of a container, by its id, among those of a group."""
+    return {pid for pid in pids(below) if container in _groups_of(pid)}
+
+
+def _groups_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        # It ended while we looked.
+        return ""
+
+
 def _pids_below(folder: Path) -> Iterator[int]:
     for file in sorted(folder.rglob("cgroup.procs")):
         try:

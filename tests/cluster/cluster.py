@@ -167,6 +167,10 @@ class Cluster:
             self._daemons.start(name, [*network.enter(self.layout.namespace), *argv])
         self.kubectl("rollout", "status", "deployment/coredns", "--namespace=kube-system", "--timeout=60s")
 
+    def start_beside(self, name: str, argv: Sequence[str | Path]) -> None:
+        """Start another program in the cluster's network; it goes with the cluster, and `logs(name)` has its words."""
+        self._daemons.start(name, [*network.enter(self.layout.namespace), *argv])
+
     # --- nodes -------------------------------------------------------------------------------------------------------
 
     def _node_layout(self, name: str) -> NodeLayout:
@@ -174,14 +178,14 @@ class Cluster:
             raise ClusterError(f"{name!r} is no node", remedy=f"a cluster can have {', '.join(_NODES)}")
         return self.layout.node(name, _NODES.index(name))
 
-    def add_node(self) -> str:
-        """Add another real node, with the same images; returns its name once it is Ready."""
+    def add_node(self, *, images: Sequence[Path] | None = None) -> str:
+        """Add another real node; returns its name once it is Ready. `images`: those it gets in place of all."""
         name = _NODES[len(self._record.nodes)]
         layout = self._node_layout(name)
         self._own_namespace(layout.namespace)
         network.add_further(layout.namespace, first=self.layout.namespace, index=layout.index)
         self._start_node(layout)
-        for image in self._loaded():
+        for image in self._loaded() if images is None else images:
             self.load_image(image, nodes=[name])
         return name
 

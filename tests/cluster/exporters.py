@@ -28,21 +28,24 @@ _SECONDS: Final = 30.0
 
 @dataclass(frozen=True)
 class Exporter:
-    """The exporter of the first node."""
+    """The exporter of one node."""
 
     cluster: Cluster
+    node: str = "node0"
 
     @classmethod
-    def deploy(cls, cluster: Cluster) -> "Exporter":
-        """Roll it out, and wait until it is ready."""
+    def deploy(cls, cluster: Cluster, *, node: str = "node0", boot_offset_seconds: int = 0) -> "Exporter":
+        """Roll it out, and wait until it is ready. Its clock is ahead by so much, as on a machine that runs longer."""
         image = product("exporter")
-        cluster.load_image(image.archive, nodes=["node0"])
+        cluster.load_image(image.archive, nodes=[node])
         variables = gpus.variables()
         text = manifest(
             "exporter",
             EXPORTER_NAMESPACE=NAMESPACE,
             CALLERS_NAMESPACE=CALLERS_NAMESPACE,
             EXPORTER_IMAGE=image.name,
+            NODE=node,
+            BOOT_OFFSET=f"{boot_offset_seconds}s",
             GRPC_PORT=str(EXPORTER_GRPC_PORT),
             HTTP_PORT=str(EXPORTER_HTTP_PORT),
             GPU_FOLDER=str(gpus.FOLDER),
@@ -50,21 +53,42 @@ class Exporter:
             GPU_BOARDS=variables["JOULEBENCH_NVML_STUB"],
         )
         cluster.kubectl("apply", "--server-side", "-f", "-", text=text)
-        rollout = ("rollout", "status", "daemonset/joulebench-exporter", f"--namespace={NAMESPACE}", "--timeout=60s")
-        cluster.kubectl(*rollout, timeout_seconds=70)
-        return cls(cluster)
+        deployed = cls(cluster, node)
+        deployed.ready()
+        return deployed
+
+    def ready(self) -> None:
+        """Wait until its newest pod is ready."""
+        rollout = ("rollout", "status", f"daemonset/joulebench-exporter-{self.node}", f"--namespace={NAMESPACE}")
+        self.cluster.kubectl(*rollout, "--timeout=60s", timeout_seconds=70)
+
+    def replace(self) -> None:
+        """Delete its pod at once, and wait until the next one is ready."""
+        before = self.pod["metadata"]["name"]
+        self.cluster.kubectl("delete", "pod", before, f"--namespace={NAMESPACE}", "--now")
+        self.cluster.wait(lambda: any(map(_is_ready, self._pods())), what="the next exporter")
+
+    def stop(self) -> None:
+        """Take it away from its node, and wait until it is gone."""
+        name = (f"daemonset/joulebench-exporter-{self.node}", f"--namespace={NAMESPACE}")
+        self.cluster.kubectl("delete", *name, "--cascade=foreground", "--timeout=30s")
 
     def remove(self) -> None:
-        """Take it away again, and its callers with it."""
+        """Take it away again, with those of all other nodes, and their callers."""
         self.cluster.kubectl("delete", "namespace", NAMESPACE, CALLERS_NAMESPACE, "--ignore-not-found")
         self.cluster.kubectl("delete", "clusterrole,clusterrolebinding", "joulebench-exporter")
 
     @property
     def pod(self) -> dict[str, Any]:
         """Its pod."""
+        (pod,) = self._pods()
+        return pod
+
+    def _pods(self) -> list[dict[str, Any]]:
+        """Those on its node that stay."""
         found = json.loads(self.cluster.kubectl("get", "pods", f"--namespace={NAMESPACE}", "--output=json"))["items"]
-        (pod,) = (one for one in found if "deletionTimestamp" not in one["metadata"])
-        return dict(pod)
+        staying = (one for one in found if "deletionTimestamp" not in one["metadata"])
+        return [one for one in staying if one["spec"].get("nodeName") == self.node]
 
     def in_container(self, *command: str) -> str:
         """What a command says that is run beside it."""
@@ -96,6 +120,11 @@ class Exporter:
         url = f"http://{self.pod['status']['podIP']}:{EXPORTER_HTTP_PORT}{path}"
         fetch = f"import urllib.request as u; print(u.urlopen({url!r}, timeout=5).read().decode())"
         return self.cluster.run(["python3", "-c", fetch])
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = pod["status"].get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 @dataclass

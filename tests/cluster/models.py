@@ -24,9 +24,18 @@ def with_gpus(name: str, count: int) -> Object:
     return pod(name, "rest", container_more=gpu_limits(count))
 
 
-def simulator(name: str, gpus: int, *, image: str, flags: Sequence[str] = ()) -> Object:
-    """A model server with so many GPUs."""
-    server: Object = {
+def simulator(
+    name: str,
+    gpus: int,
+    *,
+    image: str,
+    flags: Sequence[str] = (),
+    server: str | None = None,
+    log: Object | None = None,
+    **more: Any,
+) -> Object:
+    """A model server with so many GPUs; `server`: whose replica it is, `log`: the volume for its account."""
+    process: Object = {
         "image": image,
         "args": ["--host=0.0.0.0", f"--port={PORT}", f"--log={LOG}", f"--resting-watts={RESTING_WATTS}", *flags],
         "readinessProbe": {"httpGet": {"path": "/health", "port": PORT}, "periodSeconds": 1},
@@ -38,7 +47,9 @@ def simulator(name: str, gpus: int, *, image: str, flags: Sequence[str] = ()) ->
         },
         "volumeMounts": [{"name": "log", "mountPath": "/log"}],
     }
-    return pod(name, container_more={**gpu_limits(gpus), **server}, volumes=[{"name": "log", "emptyDir": {}}])
+    volume = {"name": "log", **({"emptyDir": {}} if log is None else log)}
+    container_more = {**gpu_limits(gpus), **process}
+    return pod(name, labels={"app": server or name}, container_more=container_more, volumes=[volume], **more)
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,9 @@ class Model:
     address: str
     gpus: list[FakeGpu]
     """Its own."""
+    server: str
+    """Whose replica it is: the label `app` of its pod."""
+    node: str
 
     def log(self) -> list[dict[str, Any]]:
         """Its own account of each request."""
@@ -61,5 +75,12 @@ def model_server(namespace: Namespace, name: str, gpus: list[FakeGpu]) -> Model:
     """The model server of a pod, once it is ready; `gpus` are those of its node."""
     namespace.ready(name)
     own = namespace.kubectl("exec", name, "--", "printenv", "NVIDIA_VISIBLE_DEVICES").split(",")
-    address = namespace.get("pod", name)["status"]["podIP"]
-    return Model(namespace, name, address, [gpu for gpu in gpus if gpu.uuid in own])
+    found = namespace.get("pod", name)
+    return Model(
+        namespace,
+        name,
+        address=found["status"]["podIP"],
+        gpus=[gpu for gpu in gpus if gpu.uuid in own],
+        server=found["metadata"]["labels"]["app"],
+        node=found["spec"]["nodeName"],
+    )

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.cluster.cluster import Cluster
@@ -67,6 +68,11 @@ class Namespace:
             return found if found in {"Succeeded", "Failed"} else ""
 
         return str(self.cluster.wait(phase, what=f"the end of pod {pod}", timeout_seconds=timeout_seconds))
+
+    def claimed(self, claim: str) -> Path:
+        """The files of a claim's volume on the first node, as this process sees them."""
+        volume = self.get("pvc", claim)["spec"]["volumeName"]
+        return self.cluster.layout.node("node0", 0).volumes / str(volume)
 
     def fetched(self, url: str) -> str | None:
         """The page behind a URL, seen from the first node; None if nobody answers."""

@@ -346,7 +346,7 @@ async def test_a_killed_exporter_comes_back_and_knows_everything_again(
 
 def _kill(cluster: Cluster, exporter: Exporter) -> None:
     container = exporter.pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
-    (pid,) = (pid for pid in cgroups.pids(cluster.layout.group) if container in Path(f"/proc/{pid}/cgroup").read_text())
+    (pid,) = cgroups.pids_in(container, below=cluster.layout.group)
     os.kill(pid, signal.SIGKILL)
 
 
