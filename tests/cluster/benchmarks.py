@@ -16,7 +16,6 @@ from tests.cluster.settings import REPOSITORY
 from joulebench_api.contracts.summary import Summary
 
 API_VERSION: Final = "joulebench.dev/v1alpha1"
-EXAMPLE: Final = REPOSITORY / "examples" / "benchmarkrun-simulator.yaml"
 
 
 def simulator(*, gpus: int = 1, **spec: Any) -> Object:
@@ -49,9 +48,11 @@ def run(name: str, *, server: Mapping[str, Any] | None = None, limit: int = 12, 
     return {"apiVersion": API_VERSION, "kind": "BenchmarkRun", "metadata": {"name": name}, "spec": fields}
 
 
-def example() -> Object:
-    """The example as it stands."""
-    found: Object = yaml.safe_load(EXAMPLE.read_text())
+def example(name: str, **task: Any) -> Object:
+    """The example benchmarkrun-NAME.yaml, with other fields of its task."""
+    text = (REPOSITORY / "examples" / f"benchmarkrun-{name}.yaml").read_text()
+    found: Object = yaml.safe_load(text)
+    found["spec"]["task"] |= task
     return found
 
 

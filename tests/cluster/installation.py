@@ -18,7 +18,7 @@ from joulebench_api.contracts.ports import OPERATOR_METRICS_PORT
 NAMESPACE: Final = "joulebench-system"
 CHART: Final = REPOSITORY / "charts" / "joulebench"
 _RELEASE: Final = "joulebench"
-_OPERATOR: Final = ("operator", "exporter", "runner", "simulator")
+_IMAGES: Final = ("operator", "exporter", "runner", "simulator", "llamacpp")
 _SAMPLE: Final = re.compile(r"^(?P<name>\w+)(?:\{(?P<labels>[^}]*)\})? (?P<value>\S+)$", re.MULTILINE)
 
 
@@ -26,7 +26,7 @@ def values() -> Mapping[str, Any]:
     """The chart's values: our images, and the library that shows fake GPUs."""
     folder = str(gpus.FOLDER)
     return {
-        "images": {name: product(name).name for name in _OPERATOR},
+        "images": {name: product(name).name for name in _IMAGES},
         "operator": {"logFormat": "text"},
         "exporter": {
             "sensor": "nvml",
@@ -47,12 +47,14 @@ class Installation:
     @classmethod
     def install(cls, cluster: Cluster, folder: Path) -> "Installation":
         """Install it, and wait until it is ready. `folder`: for a file of values."""
-        for name in _OPERATOR:
+        for name in _IMAGES:
             cluster.load_image(product(name).archive, nodes=["node0"])
         file = folder / "values.yaml"
         file.write_text(yaml.safe_dump(dict(values())))
         where = (f"--namespace={NAMESPACE}", "--create-namespace")
-        cluster.helm("install", _RELEASE, CHART, *where, "--wait", "--timeout=80s", f"--values={file}")
+        # Other tests may have made the definitions already.
+        options = ("--take-ownership", "--wait", "--timeout=80s", f"--values={file}")
+        cluster.helm("install", _RELEASE, CHART, *where, *options, timeout_seconds=90)
         return cls(cluster)
 
     def remove(self) -> None:

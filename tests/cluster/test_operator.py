@@ -52,7 +52,7 @@ def nothing_is_held(benchmark: Benchmark, gpus: list[FakeGpu]) -> None:
 def test_a_run_that_is_applied_ends_in_results_with_the_joules_of_its_own_gpus(
     namespace: Namespace, gpus: list[FakeGpu]
 ) -> None:
-    (benchmark,) = started(namespace, example())
+    (benchmark,) = started(namespace, example("simulator"))
     benchmark.wait("Succeeded")
 
     status, summary = benchmark.status, benchmark.summary
@@ -80,6 +80,17 @@ def test_a_run_that_is_applied_ends_in_results_with_the_joules_of_its_own_gpus(
     columns = namespace.kubectl("get", "brun").splitlines()
     assert columns[0].split() == ["NAME", "MODEL", "TASK", "STATUS", "PROGRESS", "ACCURACY", "J/CORRECT", "AGE"]
     assert columns[1].split()[:5] == ["simulated", "simulator", "everyday", "Succeeded", "24/24"]
+
+
+def test_a_real_model_on_the_cpu_answers_and_its_run_says_that_it_has_no_joules(namespace: Namespace) -> None:
+    """The exporter of this cluster sees GPUs alone; policy Preferred goes on without."""
+    (benchmark,) = started(namespace, example("llamacpp", limit=8))
+    benchmark.wait("Succeeded", seconds=120)
+    summary = benchmark.summary
+    assert (summary.counts.asked, summary.counts.errors) == (8, 0)
+    assert all(row["output_tokens"] > 0 for row in benchmark.rows("queries"))
+    assert summary.energy.total_joules is None
+    assert benchmark.condition("EnergyAvailable")["status"] != "True"
 
 
 def test_two_runs_at_once_do_not_see_each_others_joules(namespace: Namespace) -> None:
