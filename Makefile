@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := crds exporter-daemonset simulator runner operator
 STAMP := $(VENV)/.installed
 DEMO_OUT ?= demo-run
+CLUSTERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-kill cluster cluster-stop cluster-test images lint format generate bench lock clean
@@ -40,9 +41,9 @@ cluster-stop: setup ## remove every trace of it, and of dead test runs
 	@$(BIN)/python -m tests.cluster stop
 
 # Exit code 3: no cluster can run on this machine; the tests are then skipped, and say why.
-cluster-test: setup ## the tests on a real cluster of their own, which goes when they end
+cluster-test: setup ## the tests on real clusters of their own, which go when they end (CLUSTERS=1: one after another)
 	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3
-	$(BIN)/python -m pytest -q tests/cluster
+	$(BIN)/python -m pytest -q -n $(CLUSTERS) --dist loadfile tests/cluster
 
 images: ## build the container images with docker or podman (ONLY=exporter,runner TAG=... PREFIX=... BASE=...)
 	@$(PYTHON) -m tools.build_images --only "$(ONLY)" --tag "$(TAG)" --prefix "$(PREFIX)" --base "$(BASE)"

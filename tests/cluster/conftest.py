@@ -4,6 +4,7 @@ import itertools
 import os
 from collections.abc import Generator, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 from tests import nvml_stub
@@ -129,6 +130,22 @@ def pytest_runtest_makereport(
         text = dump(running, found.name if isinstance(found, Namespace) else None, test=item.name)
         report.sections.append(("cluster", text))
     return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker hands its figures to whoever prints them."""
+    handed: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if handed is not None:
+        handed.update(figures=figures.FIGURES, reason=session.config.stash.get(_REASON, ""))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker has ended. One that crashed has nothing to hand over."""
+    handed = getattr(node, "workeroutput", {})
+    figures.FIGURES.update(handed.get("figures", {}))
+    if "reason" in handed:
+        node.config.stash[_REASON] = handed["reason"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
