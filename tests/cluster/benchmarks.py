@@ -48,11 +48,12 @@ def run(name: str, *, server: Mapping[str, Any] | None = None, limit: int = 12, 
     return {"apiVersion": API_VERSION, "kind": "BenchmarkRun", "metadata": {"name": name}, "spec": fields}
 
 
-def example(name: str, **task: Any) -> Object:
-    """The example benchmarkrun-NAME.yaml, with other fields of its task."""
+def example(name: str, **changed: Mapping[str, Any]) -> Object:
+    """The example benchmarkrun-NAME.yaml, with some fields of some of its objects changed."""
     text = (REPOSITORY / "examples" / f"benchmarkrun-{name}.yaml").read_text()
     found: Object = yaml.safe_load(text)
-    found["spec"]["task"] |= task
+    for field, values in changed.items():
+        found["spec"][field] |= values
     return found
 
 

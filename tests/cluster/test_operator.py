@@ -84,7 +84,7 @@ def test_a_run_that_is_applied_ends_in_results_with_the_joules_of_its_own_gpus(
 
 def test_a_real_model_on_the_cpu_answers_and_its_run_says_that_it_has_no_joules(namespace: Namespace) -> None:
     """The exporter of this cluster sees GPUs alone; policy Preferred goes on without."""
-    (benchmark,) = started(namespace, example("llamacpp", limit=8))
+    (benchmark,) = started(namespace, example("llamacpp", task={"limit": 8}, energy={"idleBaseline": "1s"}))
     benchmark.wait("Succeeded", seconds=120)
     summary = benchmark.summary
     assert (summary.counts.asked, summary.counts.errors) == (8, 0)
