@@ -1,10 +1,11 @@
 """The runner as a Job: real questions' joules by the counters of the very GPUs that its model has, whatever dies."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +16,10 @@ from tests.cluster.exporters import CALLERS_NAMESPACE, Exporter
 from tests.cluster.exporters import NAMESPACE as EXPORTERS_NAMESPACE
 from tests.cluster.fakegpu.gpus import FakeGpu
 from tests.cluster.figures import FIGURES
+from tests.cluster.images import store as store_images
 from tests.cluster.images.products import product
 from tests.cluster.models import RESTING_WATTS, Model, model_server, simulator
+from tests.cluster.objects import claim, deployment
 from tests.cluster.runners import TOKEN_TEXT, Run, problems_and_token
 from tests.cluster.session import Namespace
 from tests.cluster.stores import ClusterStore
@@ -277,3 +280,145 @@ def test_a_job_whose_server_never_comes_ends_by_its_deadline(endings: Endings) -
     assert run.end() == "DeadlineExceeded"
     assert run.summary.state == "interrupted"
     assert run.rows("queries") == []
+
+
+# --- two nodes, and what may happen to them ---------------------------------------------------------------------------
+
+FAR_CLOCK_SECONDS = 5000
+CUT_SECONDS = 30
+STORM_QUESTIONS = 140
+CONCURRENCY = 4
+IN_NO_HURRY = {"tolerationSeconds": 300, "operator": "Exists", "effect": "NoExecute"}
+"""What Kubernetes gives pods by default, and this cluster does not: a pod of a lost node is not deleted at once."""
+
+
+@pytest.fixture(scope="module")
+def far_node(cluster: Cluster, exporter: Exporter) -> Iterator[str]:
+    """A second node, with two GPUs and an exporter whose clock is far ahead of the first one's."""
+    name = cluster.add_node(images=[store_images.pause(), product("simulator").archive])
+    cluster.add_gpus(node=name, count=2)
+    deployed = Exporter.deploy(cluster, node=name, boot_offset_seconds=FAR_CLOCK_SECONDS)
+    yield name
+    deployed.stop()
+    cluster.kubectl("delete", "pod", "pair-far", f"--namespace={CALLERS_NAMESPACE}", "--now", "--ignore-not-found")
+    cluster.remove_gpus(name)
+    cluster.remove_node(name)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two replicas of one server on two nodes. The near one comes again when it is killed, with the same account."""
+
+    namespace: Namespace
+    far: Model
+
+    def near(self, *, but: str = "") -> str:
+        """The pod of the near one that stays; empty while there is none, or only that one."""
+        select = ("--selector=app=pair", "--field-selector=spec.nodeName=node0", "--output=json")
+        found = json.loads(self.namespace.kubectl("get", "pods", *select))["items"]
+        names = (one["metadata"]["name"] for one in found if "deletionTimestamp" not in one["metadata"])
+        return next((name for name in names if name != but), "")
+
+    def near_log(self) -> list[dict[str, Any]]:
+        """Requests that the near one has ended."""
+        text = (self.namespace.claimed("pair-log") / "requests.jsonl").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def pair(benchmarks: Namespace, models: list[Model], far_node: str) -> Pair:
+    image, flags = product("simulator").name, ("--words=120-160",)
+    here, there = ({"kubernetes.io/hostname": node} for node in ("node0", far_node))
+    log = {"persistentVolumeClaim": {"claimName": "pair-log"}}
+    near = simulator("pair", 2, image=image, flags=flags, log=log, nodeSelector=here)["spec"]
+    stays = [{"key": f"node.kubernetes.io/{why}", **IN_NO_HURRY} for why in ("unreachable", "not-ready")]
+    far = simulator("pair-far", 2, image=image, flags=flags, server="pair", tolerations=stays, nodeSelector=there)
+    benchmarks.apply(claim("pair-log"), deployment("pair", spec={**near, "restartPolicy": "Always"}), far)
+    benchmarks.available("pair")
+    return Pair(benchmarks, model_server(benchmarks, "pair-far", benchmarks.cluster.gpus(far_node)))
+
+
+@dataclass(frozen=True)
+class Storm:
+    """A run under which everything happened."""
+
+    run: Run
+    pair: Pair
+    near_pods: list[str]
+    lost: str
+    """The GPU of the far node that was lost in the end."""
+
+
+@pytest.fixture(scope="module")
+def storm(cluster: Cluster, new_run: NewRun, exporter: Exporter, pair: Pair, gpus_of_node: list[FakeGpu]) -> Storm:
+    """Far node cut for 30 s; meanwhile the near node's exporter and model server are killed; then a far GPU is lost."""
+    far = pair.far
+    near = model_server(pair.namespace, pair.near(), gpus_of_node)
+    run = new_run("storm", near, far, exporters=[exporter, Exporter(cluster, far.node)])
+    run.prepare(questions=STORM_QUESTIONS, concurrency=CONCURRENCY, policy="Preferred")
+    run.start()
+    cluster.wait(lambda: min(len(pair.near_log()), len(far.log())) >= 5, what="answers of both", timeout_seconds=90)
+
+    cluster.cut_node(far.node)
+    mended_at = time.monotonic() + CUT_SECONDS
+    try:
+        exporter.replace()
+        run.tell(run.topology(generation=1))
+        cluster.wait(lambda: len(exporters_of(run, near)) == 2, what="ticks of the new exporter")
+        kill(pair.namespace, near.name, "main")
+        pair.namespace.kubectl("delete", "pod", near.name, "--now")
+        following = cluster.wait(lambda: pair.near(but=near.name), what="the next model server")
+        again = model_server(pair.namespace, following, gpus_of_node)
+        run.tell(replace(run, models=[near, again, far]).topology(generation=2))
+        answered = len(pair.near_log())
+        cluster.wait(lambda: len(pair.near_log()) > answered, what="an answer of the new server")
+        cluster.wait(lambda: time.monotonic() > mended_at, what="the end of the cut")
+    finally:
+        cluster.mend_node(far.node)
+    cluster.wait(lambda: cluster.node_ready(far.node), what="the far node to be back")
+    answered = cluster.wait(lambda: len(far.log()), what="the far server's account")
+    cluster.wait(lambda: len(far.log()) > answered, what="an answer of the far server")
+    far.gpus[0].get_lost()
+    try:
+        it_completes(run)
+    finally:
+        far.gpus[0].recover()
+    return Storm(run, pair, [near.name, again.name], far.gpus[0].uuid)
+
+
+def exporters_of(run: Run, model: Model) -> set[str]:
+    """Those that have told ticks of a server's GPUs."""
+    own = {gpu.uuid for gpu in model.gpus}
+    ticks = read(run.folder / "journal").table(Kind.TICKS).to_pylist()
+    return {row["exporter"] for row in ticks if row["device"] in own}
+
+
+def test_replicas_are_told_apart_by_pod_and_each_is_billed_by_its_own_nodes_gpus(storm: Storm) -> None:
+    turns = [row for row in storm.run.rows("turns") if row["query_id"] is not None]
+    assert {row["server_pod"] for row in turns} == {*storm.near_pods, "pair-far"}
+    energy = storm.run.summary.energy
+    assert (energy.conserved, energy.problem) == (True, None)
+    own = {gpu.uuid for gpu in storm.pair.far.gpus}
+    assert own < {one.device for one in energy.devices}
+    assert all(one.queries_joules > 0 for one in energy.devices)
+
+
+def test_clocks_of_nodes_are_aligned_within_their_bound(storm: Storm) -> None:
+    provenance = json.loads((storm.run.folder / "provenance.json").read_text())
+    clocks = {one["device"]: one for one in provenance["energy"]["clocks"]}
+    far = clocks[storm.pair.far.gpus[1].uuid]
+    assert far["bound_ns"] < 50_000_000
+    assert abs(far["offset_ns"] - FAR_CLOCK_SECONDS * 10**9) <= far["bound_ns"]
+    FIGURES["bound of the clocks of two nodes (ms)"] = far["bound_ns"] / 1e6
+
+
+def test_a_cut_loses_no_tick_and_what_is_lost_is_stated(storm: Storm) -> None:
+    energy = storm.run.summary.energy
+    coverage = {one.device: one.coverage_percent for one in energy.devices}
+    _, well = (gpu.uuid for gpu in storm.pair.far.gpus)
+    assert coverage[well] > 99
+    assert coverage[storm.lost] < coverage[well]
+    near = [percent for uuid, percent in coverage.items() if uuid not in {well, storm.lost}]
+    assert min(near) < 99
+    assert energy.coverage_percent is not None
+    assert energy.coverage_percent < 99
