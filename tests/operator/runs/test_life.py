@@ -307,6 +307,17 @@ def test_the_stage_of_results_lasts_until_the_job_says_how_it_ended() -> None:
 
     assert [stage["name"] for stage in world.last.status["stages"]] == ["preflight", "server", "run", "results"]
     assert "endTime" not in world.last.status["stages"][-1]
+    assert world.says("Ready") == ("False", "StoringResults")
+
+
+def test_a_run_that_found_no_counter_says_at_its_end_that_it_has_no_joules() -> None:
+    world = World().asking()
+    world.runner_ends(0, {"summary": {"accuracy": "0.5", "counts": {"asked": 20}}})
+    world.visit(after=60)
+
+    assert world.says("Ready") == ("True", "Succeeded")
+    assert world.message() == "all is asked and stored, without joules"
+    assert world.says("EnergyAvailable") == ("False", "NoSensor")
 
 
 def test_exporters_that_go_are_taken_out_of_the_topology() -> None:

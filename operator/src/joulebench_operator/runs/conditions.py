@@ -11,6 +11,7 @@ from joulebench_api.contracts.termination import TerminationMessage, cut
 from joulebench_api.v1alpha1.status import ConditionStatus, EnergyKind
 from joulebench_operator.decision import Wanted
 from joulebench_operator.runs.headline import Headline, Mood, headline, waiting_message
+from joulebench_operator.runs.last_words import has_no_joules
 from joulebench_operator.runs.outcome import Outcome
 from joulebench_operator.runs.situation import Situation
 
@@ -89,6 +90,10 @@ def _energy(seen: Situation, words: TerminationMessage | None) -> Wanted:
         return Wanted(kind, ConditionStatus.FALSE, Reason.ENERGY_INCOMPLETE, message)
     if words is not None and words.summary is not None and words.summary.energy_kind is EnergyKind.MODELLED:
         return Wanted(kind, ConditionStatus.TRUE, Reason.MODELLED, f"sensor {words.sensor}")
+    promised = seen.energy.condition
+    if seen.ended is not None and promised.status is ConditionStatus.TRUE and has_no_joules(words):
+        message = f"{promised.message}, but have no counter for these devices; summary.json says more"
+        return Wanted(kind, ConditionStatus.FALSE, Reason.NO_SENSOR, message)
     return _energy_now(seen) or seen.energy.condition
 
 

@@ -22,6 +22,11 @@ def last_words(pods: list[Object]) -> TerminationMessage | None:
     return next((words for pod in pods if (words := read(jobs_seen.message(pod, METER))) is not None), None)
 
 
+def has_no_joules(words: TerminationMessage | None) -> bool:
+    """Whether the meter summed up a run, and found no joules."""
+    return words is not None and words.summary is not None and words.summary.joules_total is None
+
+
 def read(message: str | None) -> TerminationMessage | None:
     """A termination message; None for any other text. Fields that do not fit are left out, not cut."""
     try:

@@ -9,7 +9,7 @@ from joulebench_operator.decision import Context
 from joulebench_operator.inquiry import LastWords
 from joulebench_operator.objects import Object
 from joulebench_operator.runs import jobs_seen, preflight
-from joulebench_operator.runs.last_words import last_words
+from joulebench_operator.runs.last_words import has_no_joules, last_words
 from joulebench_operator.runs.trouble import Trouble
 from joulebench_operator.runs.volumes import METER
 
@@ -50,7 +50,10 @@ def outcome(
         return None
     words = last_words(pods)
     if jobs_seen.completed(job):
-        return Outcome(True, Reason.SUCCEEDED, _text(words, "all is asked, measured and stored"))
+        done = (
+            "all is asked and stored, without joules" if has_no_joules(words) else "all is asked, measured and stored"
+        )
+        return Outcome(True, Reason.SUCCEEDED, _text(words, done))
     failure = jobs_seen.failure(job) or {}
     reason, said = failure.get("reason"), str(failure.get("message") or "")
     if reason == "DeadlineExceeded":
