@@ -17,7 +17,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Final
 
-MAX_BRACKET_NS: Final = 4_300_000
+MAX_BRACKET_NS: Final = 4_700_000
 """Reads around a tick lie no farther apart than this."""
 
 SEEK_STEP_NS: Final = 2_000_000
@@ -31,11 +31,12 @@ _SEEK_GAPS: Final = 8
 _MOST_SEEK_TICKS: Final = 64
 _STILL_NS: Final = 5_000_000_000
 _MIN_MARGIN_NS: Final = 1_000_000
+
 _NARROWER: Final = 0.9997
-_WIDER: Final = 1.5
+_WIDER: Final = 1.2
 _PHASE_GAIN: Final = 0.1
-_PERIOD_GAIN: Final = 0.003
-_CLOSER_LOOK_EVERY: Final = 4
+_PERIOD_GAIN: Final = 0.005
+_CLOSER_LOOK_EVERY: Final = 8
 _YOUNG: Final = 40
 _EARLY_IN_A_ROW: Final = 3
 _RETRY_NS: Final = 100_000_000
@@ -76,6 +77,8 @@ class TickFinder:
         self._looks = 0
         """Ticks that phase and period rest on."""
         self._ticks = 0
+        self._since_look = 0
+        self._closer = False
         self.grid_ns: int | None = None
         """Reads of a followed counter lie on multiples of this; None: where they serve it best."""
 
@@ -132,7 +135,7 @@ class TickFinder:
     def _lock(self, now_ns: int) -> None:
         if self.period_ns is None:
             self._exact_period_ns, largest_ns = _line_through(list(self._seen))
-            self._margin_ns = 1.5 * largest_ns + _MIN_MARGIN_NS
+            self._margin_ns = max(largest_ns, _MIN_MARGIN_NS)
             self._looks = len(self._seen)
         else:
             self._margin_ns += _MIN_MARGIN_NS
@@ -144,51 +147,54 @@ class TickFinder:
         self._expect(now_ns)
 
     def _step_ns(self) -> int:
-        closer = self._looks < _YOUNG or self._ticks % _CLOSER_LOOK_EVERY == 0
-        return round(min(self._margin_ns if closer else 2 * self._margin_ns, MAX_BRACKET_NS))
+        return round(min(self._margin_ns if self._closer else 2 * self._margin_ns, MAX_BRACKET_NS))
 
     def _follow(self, start_ns: int, end_ns: int, bracket_ns: int) -> None:
-        period = self._exact_period_ns
-        behind_ns = start_ns - self._wanted_ns
-        self._ticks += 1
         if bracket_ns <= 2 * MAX_BRACKET_NS:
-            self._learn(end_ns - bracket_ns / 2)
-        elif behind_ns > self._margin_ns:  # we came late ourselves: nothing is learned about the counter
-            self._pass(max(1, int((end_ns + self._margin_ns - self._phase_ns) / period)))
+            self._saw(end_ns - bracket_ns, end_ns)
+        elif (
+            start_ns - self._wanted_ns > self._margin_ns
+        ):  # we came late ourselves: nothing is learned about the counter
+            self._pass(max(1, int((end_ns + self._margin_ns - self._phase_ns) / self._exact_period_ns)))
         else:
             self._came_early()
         if self.state is State.FOLLOWING:
             self._expect(end_ns)
 
-    def _learn(self, seen_ns: float) -> None:
-        ticks = max(1, round((seen_ns - self._phase_ns) / self._exact_period_ns))
-        self._pass(ticks)
-        residual_ns = seen_ns - self._phase_ns
-        self._correct(residual_ns, ticks=ticks)
-        self.jitter_ns += 0.05 * (abs(residual_ns) - self.jitter_ns)
+    def _saw(self, begin_ns: int, end_ns: int) -> None:
+        """The counter moved between these times, which lie near together."""
+        seen_ns = (begin_ns + end_ns) / 2
+        self._pass(max(1, round((seen_ns - self._phase_ns) / self._exact_period_ns)))
+        came_late = begin_ns - self._phase_ns >= self._margin_ns
+        if self._closer or came_late or self.grid_ns:
+            self._correct(seen_ns - self._phase_ns)
         self._early = 0
-        self._set_margin(self._margin_ns * _NARROWER)
+        self._set_margin(self._margin_ns * (_WIDER if came_late else _NARROWER))
 
     def _came_early(self) -> None:
         """The tick was before the first read of its window, so its bracket is wide."""
         self._pass(1)
-        self._correct(-self._margin_ns, ticks=1)
+        self._correct(-self._margin_ns)
         self._set_margin(self._margin_ns * _WIDER)
         self._early += 1
         if self._early >= _EARLY_IN_A_ROW:
             self.seek(now_ns=self.due_ns)
 
-    def _correct(self, residual_ns: float, *, ticks: int) -> None:
+    def _correct(self, residual_ns: float) -> None:
         self._looks += 1
         looks = self._looks
         # The gains of a straight line through all looks so far, until they are as small as is good for a live one.
         phase_gain = max(_PHASE_GAIN, 2 * (2 * looks - 1) / (looks * (looks + 1)))
         period_gain = max(_PERIOD_GAIN, 6 / (looks * (looks + 1)))
         self._phase_ns += phase_gain * residual_ns
-        self._exact_period_ns += period_gain * residual_ns / ticks
+        self._exact_period_ns += period_gain * residual_ns / self._since_look
+        self._since_look = 0
         self.period_ns = round(self._exact_period_ns)
+        self.jitter_ns += 0.05 * (abs(residual_ns) - self.jitter_ns)
 
     def _pass(self, ticks: int) -> None:
+        self._ticks += ticks
+        self._since_look += ticks
         self._phase_ns += ticks * self._exact_period_ns
         self.missed += ticks - 1
 
@@ -196,6 +202,7 @@ class TickFinder:
         self._margin_ns = min(max(margin_ns, _MIN_MARGIN_NS), self._exact_period_ns / 3)
 
     def _expect(self, now_ns: int) -> None:
+        self._closer = self._looks < _YOUNG or self._since_look >= _CLOSER_LOOK_EVERY - 1
         due_ns = round(self._phase_ns + self._exact_period_ns - self._margin_ns)
         if self.grid_ns:
             due_ns = due_ns // self.grid_ns * self.grid_ns

@@ -100,7 +100,7 @@ class NvmlSensor:
         """The counter in millijoules, or the integral of power in microjoules."""
         uuid = device.info.uuid
         try:
-            value = self._board(uuid).read()
+            value = (self._boards.get(uuid) or self._board(uuid)).read()
         except SensorReadError as error:
             self._recover(uuid, error)
             raise

@@ -121,13 +121,17 @@ class Fields:
 
     def read_only_wide(self) -> int:
         """Read the only field, a 64-bit number. Raises NvmlCallError."""
-        self._read_only()
-        return int(self._first_value.ullVal)
+        result = self._function(*self._arguments) or self._first.nvmlReturn
+        if result:
+            raise self._error(result)
+        return self._first_value.ullVal  # type: ignore[no-any-return] # the binding has no types
 
     def read_only_narrow(self) -> int:
         """Read the only field, a 32-bit number. Raises NvmlCallError."""
-        self._read_only()
-        return int(self._first_value.uiVal)
+        result = self._function(*self._arguments) or self._first.nvmlReturn
+        if result:
+            raise self._error(result)
+        return self._first_value.uiVal  # type: ignore[no-any-return] # the binding has no types
 
     def read(self) -> list[int | None]:
         """Read all as unsigned numbers; None for fields that this device does not have. Raises NvmlCallError."""
@@ -135,11 +139,6 @@ class Fields:
         if result:
             raise self._error(result)
         return [self._number(value) for value in self._values]
-
-    def _read_only(self) -> None:
-        result = self._function(*self._arguments) or self._first.nvmlReturn
-        if result:
-            raise self._error(result)
 
     def _number(self, value: Any) -> int | None:
         binding = self._nvml.constants
