@@ -1,16 +1,15 @@
 """The gRPC service: hands out what the sampler has kept. It never touches a sensor."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
-from typing import Final, Never, TypeVar
+from typing import Final, NamedTuple, Never, TypeVar
 
 import grpc
 from grpc import aio
 
 from joulebench_exporter import __version__
+from joulebench_exporter.beat import Beat
 from joulebench_exporter.clock import Clock
 from joulebench_exporter.devices import Owners
 from joulebench_exporter.diagnosing import Looks
@@ -19,7 +18,7 @@ from joulebench_exporter.ownership import OwnerBook
 from joulebench_exporter.proto import PROTOCOL_VERSION
 from joulebench_exporter.proto import energy_pb2 as pb
 from joulebench_exporter.proto import energy_pb2_grpc as pb_grpc
-from joulebench_exporter.ring import Columns, Ring
+from joulebench_exporter.ring import Columns
 from joulebench_exporter.sampler import Channel, Sampler
 from joulebench_exporter.ticks import TickFlag
 
@@ -28,7 +27,7 @@ _log = logging.getLogger(__name__)
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-DEFAULT_BATCH_SECONDS: Final = 0.2
+DEFAULT_BATCH_SECONDS: Final = 0.25
 DEFAULT_SLOW_SECONDS: Final = 10.0
 
 _FINDING_NS: Final = 2_500_000_000
@@ -38,23 +37,37 @@ _MAX_BATCH_TICKS: Final = 1024
 """Per device and message, so that a long replay neither fills a message nor holds up others."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Cursor:
-    """How far one subscriber is with one device."""
+class _Position(NamedTuple):
+    """How far a subscriber is with one device."""
 
     device: str
-    ring: Ring
     sequence: int
+    """Of the last tick it was sent."""
     owners_version: int = -1
-    """Of the owner book, when this subscriber was told of owners last."""
+    """Of the owner book, when it was told of owners last."""
     look_ns: int = -1
-    """Time of the look that this subscriber was told of last."""
+    """Time of the look that it was told of last."""
+
+
+_Place = tuple[_Position, ...]
+"""How far a subscriber is with all its devices."""
+
+
+class _Step(NamedTuple):
+    """From one place to the next."""
+
+    place: _Place
+    message: pb.WatchResponse | None
+    """What lies between; None: nothing new."""
+    more: bool
+    """Whether this message was not enough for all."""
 
 
 class EnergyService(pb_grpc.EnergyServicer):
     """`energy.proto` over one sampler.
 
-    A subscriber costs a cursor, not a queue: each takes from the ring what is new since its last batch. One whose
+    A subscriber costs its place, not a queue: each takes from the rings what is new since its last message. All are
+    served at the same beat, so those who are at the same place (as all are who keep up) share one message. One whose
     message is not taken within `slow_seconds` is cut off.
     """
 
@@ -77,15 +90,18 @@ class EnergyService(pb_grpc.EnergyServicer):
         self._notes = notes
         self._owners = owners or OwnerBook()
         self._looks = {} if looks is None else looks
-        self._batch_seconds = batch_seconds
+        self._beat = Beat(period_seconds=batch_seconds)
         self._slow_seconds = slow_seconds
-        self._stopping = asyncio.Event()
+        self._stopping = False
+        self._shared: tuple[int, _Place, _Step] | None = None
+        """The newest step, with the beat at which, and the place from which, it was made."""
         self._finding_until_ns = clock.monotonic_ns() + _FINDING_NS
         self._exporter = pb.Exporter(instance_id=instance_id, boot_id=boot_id, protocol_version=PROTOCOL_VERSION)
 
     def stop(self) -> None:
         """Let all streams end after what they still have to send."""
-        self._stopping.set()
+        self._stopping = True
+        self._beat.strike()
 
     async def Describe(  # noqa: N802 - named by the protocol
         self,
@@ -134,7 +150,7 @@ class EnergyService(pb_grpc.EnergyServicer):
         return pb.WindowResponse(
             exporter=self._exporter,
             clock=self._clock_pair(),
-            ticks=_batch(request.device, ticks),
+            ticks=_fill(pb.TickBatch(), request.device, ticks),
             covers_start=len(ticks) > 0 and ticks.time_ns[0] <= request.from_ns,
             covers_end=len(ticks) > 0 and ticks.time_ns[-1] >= request.to_ns,
         )
@@ -145,76 +161,83 @@ class EnergyService(pb_grpc.EnergyServicer):
         context: aio.ServicerContext[pb.WatchRequest, pb.WatchResponse],
     ) -> None:
         """Replay, then live; ends only by an error status or when the subscriber goes."""
-        cursors = await self._cursors(request, context)
+        place = await self._first_place(request, context)
         await context.send_initial_metadata(())
         self._sampler.listen(1)
         try:
-            await self._stream(cursors, context)
+            await self._stream(place, context)
         finally:
             self._sampler.listen(-1)
 
-    async def _stream(
-        self, cursors: list[_Cursor], context: aio.ServicerContext[pb.WatchRequest, pb.WatchResponse]
-    ) -> None:
+    async def _stream(self, place: _Place, context: aio.ServicerContext[pb.WatchRequest, pb.WatchResponse]) -> None:
         while True:
-            stopping = self._stopping.is_set()  # read first: what was sampled before the stop is still sent
-            batches = [batch for cursor in cursors if (batch := self._next_batch(cursor)) is not None]
-            if batches:
-                await self._send(batches, context)
+            stopping = self._stopping  # read first: what was sampled before the stop is still sent
+            place, message, more = self._step_from(place)
+            if message is not None:
+                await self._send(message, context)
             elif stopping:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "the exporter is stopping")
-            if all(cursor.sequence >= cursor.ring.newest for cursor in cursors):
-                await self._pause()
+            if not more and not self._stopping:
+                await self._beat.wait()
 
-    def _next_batch(self, cursor: _Cursor) -> pb.TickBatch | None:
-        ticks = cursor.ring.after(cursor.sequence, limit=_MAX_BATCH_TICKS)
-        if not len(ticks):
-            return None
-        batch = _batch(cursor.device, ticks)
-        batch.missed_ticks = ticks.first_sequence - cursor.sequence - 1
+    def _step_from(self, place: _Place) -> _Step:
+        """The next step, made once for all who are at the same place at the same beat."""
+        if self._shared is not None and self._shared[:2] == (self._beat.number, place):
+            return self._shared[2]
+        step = self._make_step(place)
+        self._shared = (self._beat.number, place, step)
+        return step
+
+    def _make_step(self, place: _Place) -> _Step:
+        message = pb.WatchResponse(exporter=self._exporter, clock=self._clock_pair())
+        positions, more = [], False
+        for position in place:
+            ticks = self._channels[position.device].ring.after(position.sequence, limit=_MAX_BATCH_TICKS)
+            positions.append(self._add_batch(message, position, ticks) if len(ticks) else position)
+            more = more or len(ticks) == _MAX_BATCH_TICKS
+        return _Step(place=tuple(positions), message=message if message.batches else None, more=more)
+
+    def _add_batch(self, message: pb.WatchResponse, position: _Position, ticks: Columns) -> _Position:
+        """Put one device's new ticks into a message; the position after them."""
+        device, sequence, owners_version, look_ns = position
+        batch = message.batches.add()
+        _fill(batch, device, ticks)
+        batch.missed_ticks = ticks.first_sequence - sequence - 1
         if batch.missed_ticks:
             batch.flags[0] |= TickFlag.GAP
-        cursor.sequence = ticks.first_sequence + len(ticks) - 1
-        if cursor.owners_version != self._owners.version:
-            cursor.owners_version = self._owners.version
-            batch.owners.CopyFrom(_owners(self._owners.of(cursor.device)))
-        look = self._looks[cursor.device].latest if cursor.device in self._looks else None
-        if look is not None and look.time_ns != cursor.look_ns:
-            cursor.look_ns = look.time_ns
+        if owners_version != self._owners.version:
+            owners_version = self._owners.version
+            batch.owners.CopyFrom(_owners(self._owners.of(device)))
+        look = self._looks[device].latest if device in self._looks else None
+        if look is not None and look.time_ns != look_ns:
+            look_ns = look.time_ns
             batch.look.CopyFrom(_look(look))
-        return batch
-
-    async def _pause(self) -> None:
-        """Let ticks gather for one batch; a stop ends it at once."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._batch_seconds):
-                await self._stopping.wait()
+        return _Position(device, ticks.first_sequence + len(ticks) - 1, owners_version, look_ns)
 
     async def _send(
-        self, batches: list[pb.TickBatch], context: aio.ServicerContext[pb.WatchRequest, pb.WatchResponse]
+        self, message: pb.WatchResponse, context: aio.ServicerContext[pb.WatchRequest, pb.WatchResponse]
     ) -> None:
-        response = pb.WatchResponse(exporter=self._exporter, clock=self._clock_pair(), batches=batches)
         try:
             async with asyncio.timeout(self._slow_seconds):
-                await context.write(response)
+                await context.write(message)
         except TimeoutError:
-            message = (
+            why = (
                 f"this subscriber took no message for {self._slow_seconds:g} s and was cut off; "
                 "watch again with after_sequence = the last tick received"
             )
             _log.warning("slow subscriber cut off", extra={"peer": context.peer()})
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, why)
 
-    async def _cursors(
+    async def _first_place(
         self, request: pb.WatchRequest, context: aio.ServicerContext[pb.WatchRequest, pb.WatchResponse]
-    ) -> list[_Cursor]:
+    ) -> _Place:
         """Where this subscriber begins on each device it wants."""
         same_instance = request.instance_id in {"", self._exporter.instance_id}
         after = dict(request.after_sequence) if same_instance else {}
         for device in (*request.devices, *after):
             if device not in self._channels:
                 await self._abort_unknown(device, context)
-        cursors = []
+        positions = []
         for device in request.devices or self._channels:
             ring = self._channels[device].ring
             sequence = after.get(device, ring.oldest - 1)
@@ -224,8 +247,8 @@ class EnergyService(pb_grpc.EnergyServicer):
                     "the number belongs to another instance; describe again, then watch from the beginning"
                 )
                 await context.abort(grpc.StatusCode.FAILED_PRECONDITION, message)
-            cursors.append(_Cursor(device=device, ring=ring, sequence=sequence))
-        return cursors
+            positions.append(_Position(device, sequence))
+        return tuple(positions)
 
     async def _abort_unknown(self, device: str, context: aio.ServicerContext[Request, Response]) -> Never:
         known = ", ".join(self._channels) or "none"
@@ -235,15 +258,14 @@ class EnergyService(pb_grpc.EnergyServicer):
         return pb.ClockPair(monotonic_ns=self._clock.monotonic_ns(), realtime_ns=self._clock.realtime_ns())
 
 
-def _batch(device: str, ticks: Columns) -> pb.TickBatch:
-    return pb.TickBatch(
-        device=device,
-        first_sequence=ticks.first_sequence,
-        monotonic_ns=ticks.time_ns,
-        bracket_ns=ticks.bracket_ns,
-        energy_mj=ticks.energy_mj,
-        flags=ticks.flags,
-    )
+def _fill(batch: pb.TickBatch, device: str, ticks: Columns) -> pb.TickBatch:
+    batch.device = device
+    batch.first_sequence = ticks.first_sequence
+    batch.monotonic_ns.extend(ticks.time_ns)
+    batch.bracket_ns.extend(ticks.bracket_ns)
+    batch.energy_mj.extend(ticks.energy_mj)
+    batch.flags.extend(ticks.flags)
+    return batch
 
 
 def _device(channel: Channel, owners: Owners) -> pb.Device:
