@@ -65,7 +65,7 @@ def test_with_jitter_and_drift_all_ticks_are_seen_and_their_brackets_are_narrow(
     brackets = sorted(bracket for _, bracket, _ in followed)
     assert sum(number == 1 for *_, number in followed) >= 0.999 * len(followed)
     assert brackets[int(0.99 * len(brackets))] <= 5 * MS
-    assert sum(at > 5_000 * MS for at in played.reads) <= 2.7 * len(followed)
+    assert sum(at > 5_000 * MS for at in played.reads) <= 2.15 * len(followed)
     assert played.finder.missed <= 0.001 * len(followed)
 
 
@@ -100,9 +100,12 @@ def test_a_counter_that_stands_still_is_read_less_and_less() -> None:
 def test_a_tick_that_nobody_saw_is_counted() -> None:
     times = ticks(period_ns=100 * MS, seconds=60)
     played = Played().play(times, until_ns=10_000 * MS)
+    last_ns = played.seen[-1][0]
     played.now_ns += 260 * MS  # the thread was starved
+    unseen = sum(last_ns < at <= played.now_ns for at in times)
     played.play(times, until_ns=20_000 * MS)
-    assert played.finder.missed in {1, 2}
+    assert unseen >= 2
+    assert played.finder.missed == unseen
     assert played.finder.state is State.FOLLOWING
 
 
