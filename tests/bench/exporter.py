@@ -285,8 +285,8 @@ def _report(period_ms: int, measured: Measured, stub: StubNvml, peer: Peer) -> N
     shares = sorted(measured.shares_percent.items(), key=lambda share: -share[1])
     print(f"    by thread: {', '.join(f'{name} {percent:.2f} %' for name, percent in shares)}")
     print(
-        f"    the sampler wakes up {measured.wakes_per_second:.0f} times a second; a loop that does that and nothing "
-        f"else takes {measured.floor_percent:.2f} %: the exporter takes {own_percent / measured.floor_percent:.1f} x that"
+        f"    the sampler wakes up {measured.wakes_per_second:.0f} times a second, for which a loop that does nothing "
+        f"else takes {measured.floor_percent:.2f} %: all is {own_percent / measured.floor_percent:.1f} x that"
     )
     _line("memory", measured.memory_mib, MEMORY_BAR_MIB, "MiB")
     print(f"  ticks seen: {seen} of {total} ({100 * seen / total:.2f} %; bar {100 * SEEN_BAR:g} %)")

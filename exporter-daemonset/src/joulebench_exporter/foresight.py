@@ -1,4 +1,4 @@
-"""When the next tick of a steady counter will be, from looks at those before: a Kalman filter of phase and period. Pure.
+"""When the next tick of a steady counter will be, from looks at those before: a Kalman filter of its line. Pure.
 
 Variances are in units of one look's own variance, so the gains are those of a straight line through all looks, until
 what phase and period wander by themselves outweighs the oldest of them. (R. E. Kalman, "A New Approach to Linear

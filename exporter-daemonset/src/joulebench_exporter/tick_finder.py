@@ -55,6 +55,24 @@ class State(Enum):
 class TickFinder:
     """One counter's ticks. Times are monotonic nanoseconds."""
 
+    __slots__ = (
+        "_closer",
+        "_foresight",
+        "_margin_ns",
+        "_moved_ns",
+        "_overdue_ns",
+        "_seen",
+        "_step_ns",
+        "_surprises",
+        "_wanted_ns",
+        "due_ns",
+        "grid_ns",
+        "jitter_ns",
+        "missed",
+        "period_ns",
+        "state",
+    )
+
     def __init__(self) -> None:
         self.state = State.SEEKING
         self.due_ns = 0
