@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from joulebench_exporter.tick_finder import MAX_BRACKET_NS, State, TickFinder
 
@@ -67,6 +69,48 @@ def test_with_jitter_and_drift_all_ticks_are_seen_and_their_brackets_are_narrow(
     assert brackets[int(0.99 * len(brackets))] <= 5 * MS
     assert sum(at > 5_000 * MS for at in played.reads) <= 2.15 * len(followed)
     assert played.finder.missed <= 0.001 * len(followed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A counter, and how late the reads of it come."""
+
+    period_ns: int
+    phase_ns: int
+    jitter_ns: int
+    late_ns: int
+    seed: int
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> Shape:
+    """Periods of 15 to 200 ms with a drift, any phase, up to 2.5 ms of jitter, reads that come up to 0.3 ms late."""
+    period_ms = draw(st.integers(15, 200))
+    period_ns = period_ms * MS + period_ms * draw(st.integers(-300, 300))
+    return Shape(
+        period_ns=period_ns,
+        phase_ns=draw(st.integers(0, period_ns)),
+        jitter_ns=min(draw(st.integers(0, 2_500_000)), period_ns // 7),
+        late_ns=draw(st.integers(0, 300_000)),
+        seed=draw(st.integers(0, 1000)),
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(shape=shapes())
+def test_whatever_the_rhythm_each_tick_has_a_narrow_bracket_of_its_own(shape: Shape) -> None:
+    dice = random.Random(shape.seed)
+    times = ticks(
+        period_ns=shape.period_ns, seconds=62, jitter_ns=shape.jitter_ns, phase_ns=shape.phase_ns, seed=shape.seed
+    )
+    played = Played().play(times, until_ns=60_000 * MS, late_ns=lambda: dice.randint(0, shape.late_ns))
+    followed = [row for row in played.seen if row[0] > 5_000 * MS]
+    wide_ns = MAX_BRACKET_NS + shape.late_ns + 2 * READ_NS
+    assert sum(number == 1 for *_, number in followed) >= 0.999 * len(followed)
+    begin_ns, end_ns = followed[0][0] - followed[0][1], followed[-1][0]
+    assert sum(number for *_, number in followed) == sum(begin_ns < at <= end_ns for at in times)
+    assert sum(bracket > wide_ns for _, bracket, _ in followed) <= max(4, 0.01 * len(followed))
+    assert sum(at > 5_000 * MS for at in played.reads) <= 2.7 * len(followed)
 
 
 def test_a_counter_without_jitter_is_known_to_two_milliseconds_with_few_reads() -> None:

@@ -6,7 +6,7 @@ sampler's. So a new sensor is a list of devices and a `read`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from joulebench_api.contracts.energy import SensorKind
 from joulebench_exporter.counter import Counter
@@ -26,7 +26,8 @@ class SensorDevice:
     counter: Counter
 
 
-class Reading(NamedTuple):
+@dataclass(slots=True, kw_only=True)
+class Reading:
     """One read of one counter, in raw counts, with the power that came along. None: not known."""
 
     count: int
