@@ -13,7 +13,7 @@ from joulebench_exporter.devices import DeviceInfo
 from joulebench_exporter.errors import SensorReadError
 from joulebench_exporter.ledger import Ledger
 from joulebench_exporter.ring import Ring
-from joulebench_exporter.sensors.base import Sensor, SensorDevice
+from joulebench_exporter.sensors.base import Counting, Sensor, SensorDevice
 from joulebench_exporter.threads import name_this_thread
 from joulebench_exporter.tick_finder import MAX_BRACKET_NS, State, TickFinder
 from joulebench_exporter.ticks import Tick, TickFlag
@@ -28,7 +28,7 @@ _LINGER_NS: Final = 15_000_000_000
 """After the last subscriber left (or the start) nothing changes for so long: they come back."""
 _TOGETHER_NS: Final = 400_000
 """Reads that are due within this are made with the same waking-up."""
-_READS_PER_TICK: Final = 2.2
+_READS_PER_TICK: Final = 2.1
 _SLEPT_NS: Final = 100_000_000
 _STOP_TIMEOUT_SECONDS: Final = 5.0
 _RESET: Final = TickFlag.RESET.value
@@ -43,6 +43,8 @@ class Channel:
     info: DeviceInfo
     device: SensorDevice
     sensor: Sensor
+    count: Callable[[], int]
+    """Reads the counter."""
     ledger: Ledger
     ring: Ring
     finder: TickFinder | None = None
@@ -260,12 +262,12 @@ class Sampler:
         monotonic_ns = self._clock.monotonic_ns
         start_ns = monotonic_ns()
         try:
-            reading = channel.sensor.read(channel.device)
+            count = channel.count()
         except SensorReadError as error:
             self._read_failed(channel, error)
             return
         self.last_read_ns = end_ns = monotonic_ns()
-        tick = channel.ledger.observe(reading.count, start_ns=start_ns, end_ns=end_ns)
+        tick = channel.ledger.observe(count, start_ns=start_ns, end_ns=end_ns)
         if tick is not None:
             channel.ring.append(tick)
             channel.last_tick_ns = end_ns
@@ -318,6 +320,7 @@ def _channel(sensor: Sensor, device: SensorDevice, period_ns: int, keep_seconds:
         info=dataclasses.replace(device.info, tick_period_seconds=tick_period_seconds),
         device=device,
         sensor=sensor,
+        count=sensor.counter_of(device) if isinstance(sensor, Counting) else lambda: sensor.read(device).count,
         ledger=Ledger(device.counter),
         # On the grid at most one tick a round, however the device's own ticks fall.
         ring=Ring(capacity=int(keep_seconds / (tick_period_seconds or period_ns / 1e9)) + 1),
