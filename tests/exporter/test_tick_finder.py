@@ -161,6 +161,16 @@ def test_a_phase_that_jumps_is_found_again() -> None:
     assert max(late) <= 6 * MS
 
 
+@pytest.mark.parametrize(("before_ms", "after_ms"), [(100, 20), (20, 100), (100, 70)])
+def test_a_period_that_changes_is_found_again(before_ms: int, after_ms: int) -> None:
+    before = ticks(period_ns=before_ms * MS, seconds=20, jitter_ns=MS)
+    after = ticks(period_ns=after_ms * MS, seconds=20, jitter_ns=MS, phase_ns=before[-1])
+    played = Played().play(before + after, until_ns=38_000 * MS)
+    late = sorted(bracket for at, bracket, _ in played.seen if at > 30_000 * MS)
+    assert played.finder.period_ns == pytest.approx(after_ms * MS, rel=2e-3)
+    assert late[int(0.99 * len(late))] <= 5 * MS
+
+
 def test_after_a_failed_read_it_waits_a_little_and_searches_again() -> None:
     times = ticks(period_ns=100 * MS, seconds=60)
     played = Played().play(times, until_ns=10_000 * MS)

@@ -6,6 +6,7 @@ and so on until the counter has moved: two reads for most ticks, which is the le
 foretold time is not certain enough, a read in the middle says whether the tick came before or after it, and corrects
 phase and period (`foresight`): every tick at first, then one in some ten. A tick that came outside of its margin widens
 the margin, each other one narrows it a trace, so that about one in a thousand comes too early, whatever the jitter.
+Several such in a row: the counter has another rhythm now, and is sought again.
 **Many counters** with short periods are cheaper to read together: `grid_ns` moves all reads to a common grid.
 
 Pure: it is told of reads and says when to read next.
@@ -175,6 +176,7 @@ class TickFinder:
             self._correct(foresight, -self._margin_ns)
             self._surprised(foresight)
         if self._surprises >= _SURPRISES_IN_A_ROW:
+            self._foresight = None  # the counter has another rhythm now
             self.seek(now_ns=end_ns)
         else:
             self._expect(foresight, end_ns)
@@ -182,11 +184,12 @@ class TickFinder:
     def _saw(self, foresight: Foresight, begin_ns: int, end_ns: int) -> None:
         """The counter moved between these times, which lie near together."""
         seen_ns = (begin_ns + end_ns) / 2
-        self._pass(foresight, max(1, round((seen_ns - foresight.phase_ns) / foresight.period_ns)))
+        ticks = max(1, round((seen_ns - foresight.phase_ns) / foresight.period_ns))
+        self._pass(foresight, ticks)
         late = begin_ns - foresight.phase_ns >= self._margin_ns
         if late or self._closer or self.grid_ns:
             self._correct(foresight, seen_ns - foresight.phase_ns)
-        if late:
+        if late or ticks > 1:
             self._surprised(foresight)
         else:
             self._surprises = 0
