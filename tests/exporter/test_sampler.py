@@ -161,7 +161,7 @@ def test_a_sensor_that_breaks_its_word_is_handed_to_whoever_can_end_the_process(
         return answer
 
     monkeypatch.setattr(sensor, "read", read)
-    failures: "SimpleQueue[Exception]" = SimpleQueue()
+    failures: SimpleQueue[Exception] = SimpleQueue()
     sampler.start(on_failure=failures.put)
     failure = failures.get(timeout=10)  # the thread's first waking may come after a stop, which would end it
     sampler.stop()
