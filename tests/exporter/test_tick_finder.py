@@ -161,6 +161,19 @@ def test_a_phase_that_jumps_is_found_again() -> None:
     assert max(late) <= 6 * MS
 
 
+@pytest.mark.parametrize("grid_ns", [None, MAX_BRACKET_NS])
+def test_on_a_busy_machine_hardly_a_tick_is_lost_and_the_reads_stay_few(grid_ns: int | None) -> None:
+    times = ticks(period_ns=20 * MS, seconds=62, jitter_ns=2 * MS)
+    dice = random.Random(3)
+    played = Played().play(times, until_ns=3_000 * MS)
+    played.finder.grid_ns = grid_ns
+    played.play(
+        times, until_ns=60_000 * MS, late_ns=lambda: dice.randint(0, 15 * MS) if dice.random() < 0.2 else 100_000
+    )
+    assert played.finder.missed <= 0.004 * len(times)
+    assert len(played.reads) <= 2.8 * len(times)
+
+
 @pytest.mark.parametrize(("before_ms", "after_ms"), [(100, 20), (20, 100), (100, 70)])
 def test_a_period_that_changes_is_found_again(before_ms: int, after_ms: int) -> None:
     before = ticks(period_ns=before_ms * MS, seconds=20, jitter_ns=MS)

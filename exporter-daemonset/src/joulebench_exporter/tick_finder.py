@@ -39,6 +39,9 @@ _WIDER: Final = 1.2
 _UNSURE: Final = 0.06
 """A tick whose foretold time has a larger variance than this (in units of a look's own) is looked at more closely."""
 _SURPRISES_IN_A_ROW: Final = 4
+"""After so many the phase is sought again, after three times as many the period too."""
+_PUNCTUAL_NS: Final = 500_000
+"""A read that comes later than this teaches nothing: the thread was late, not the counter early."""
 _RETRY_NS: Final = 100_000_000
 
 
@@ -106,7 +109,6 @@ class TickFinder:
         self.state = State.SEEKING
         self.due_ns = self._moved_ns = now_ns
         self._seen.clear()
-        self._surprises = 0
 
     def failed(self, *, now_ns: int) -> None:
         """A read failed: try again a little later, and take nothing for granted."""
@@ -157,40 +159,48 @@ class TickFinder:
             period_ns, largest_ns = _line_through(list(self._seen))
             self._foresight = Foresight(phase_ns=self._seen[-1], period_ns=period_ns, ticks=len(self._seen))
             self._margin_ns = max(largest_ns, _MIN_MARGIN_NS)
+            self._surprises = 0
         else:
             self._foresight.restart(self._seen[-1])
             self._margin_ns += _MIN_MARGIN_NS
         self._seen.clear()
-        self._surprises = 0
         self.period_ns = round(self._foresight.period_ns)
         self.state = State.FOLLOWING if self.period_ns >= SHORTEST_PERIOD_NS else State.FREE
         self._expect(self._foresight, now_ns)
 
     def _follow(self, foresight: Foresight, start_ns: int, end_ns: int, bracket_ns: int) -> None:
+        surprises = self._surprises
+        punctual = start_ns - self._wanted_ns <= _PUNCTUAL_NS
         if bracket_ns <= 2 * MAX_BRACKET_NS:
-            self._saw(foresight, end_ns - bracket_ns, end_ns)
-        elif start_ns - self._wanted_ns > self._margin_ns:  # we came late ourselves: that says nothing of the counter
-            self._pass(foresight, max(1, int((end_ns + self._margin_ns - foresight.phase_ns) / foresight.period_ns)))
-        else:  # before the first read of its window, so the bracket is wide
+            self._saw(foresight, end_ns - bracket_ns, end_ns, punctual=punctual)
+        elif punctual:  # before the first read of its window, so the bracket is wide
             self._pass(foresight, 1)
             self._correct(foresight, -self._margin_ns)
             self._surprised(foresight)
-        if self._surprises >= _SURPRISES_IN_A_ROW:
-            self._foresight = None  # the counter has another rhythm now
-            self.seek(now_ns=end_ns)
+        else:  # we came late ourselves. Rather one tick too few: the next is then awaited too early, not too late
+            self._pass(foresight, max(1, int((end_ns - self._margin_ns - foresight.phase_ns) / foresight.period_ns)))
+        if self._surprises > surprises and self._surprises % _SURPRISES_IN_A_ROW == 0:
+            self._doubt(end_ns)
         else:
             self._expect(foresight, end_ns)
 
-    def _saw(self, foresight: Foresight, begin_ns: int, end_ns: int) -> None:
+    def _doubt(self, now_ns: int) -> None:
+        if self._surprises >= 3 * _SURPRISES_IN_A_ROW:  # the counter has another rhythm now
+            self._foresight = None
+        self.seek(now_ns=now_ns)
+
+    def _saw(self, foresight: Foresight, begin_ns: int, end_ns: int, *, punctual: bool) -> None:
         """The counter moved between these times, which lie near together."""
         seen_ns = (begin_ns + end_ns) / 2
         ticks = max(1, round((seen_ns - foresight.phase_ns) / foresight.period_ns))
         self._pass(foresight, ticks)
         late = begin_ns - foresight.phase_ns >= self._margin_ns
-        if late or self._closer or self.grid_ns:
+        if punctual and (late or self._closer or self.grid_ns):
             self._correct(foresight, seen_ns - foresight.phase_ns)
-        if late or ticks > 1:
+        if late and punctual:
             self._surprised(foresight)
+        elif ticks > 1:
+            self._surprises += punctual
         else:
             self._surprises = 0
             self._margin_ns = max(self._margin_ns * _NARROWER, _MIN_MARGIN_NS)
