@@ -1,13 +1,13 @@
 """The exporter on eight stub boards: its CPU time, its memory, and which ticks it sees, by the stub's own account.
 
 Four subscribers follow all boards and /metrics is scraped every 15 s, as on a node. Beside it, on the same boards and
-at the same time, what is usually done: a loop that reads NVML's power ten times a second and sums it up.
+at the same time, what is usually done: a loop that reads NVML's power ten times a second and sums it up. And, for what
+a machine charges for waking up at all: a loop in Python that only sleeps, as often as the exporter's sampler wakes up.
 
     python -m tests.bench.exporter [SECONDS]
 """
 
 import asyncio
-import ctypes
 import json
 import subprocess
 import sys
@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.request
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,17 @@ SEEN_BAR = 0.999
 TIME_BAR_MS = 5.0
 SCRAPE_BAR_MS = 5.0
 PEER_PERIOD_SECONDS = 0.1
+FLOOR_SECONDS = 10.0
+SLEEPER = """
+import sys, time
+period, number = float(sys.argv[1]), int(sys.argv[2])
+due = time.monotonic()
+began = time.process_time()
+for _ in range(number):
+    due += period
+    time.sleep(max(0.0, due - time.monotonic()))
+print(100 * (time.process_time() - began) / (number * period))
+"""
 
 
 @dataclass(kw_only=True)
@@ -55,6 +66,12 @@ class Measured:
 
     cpu_percent: float
     driver_percent: float
+    shares_percent: Mapping[str, float]
+    """CPU of one core by what the threads do."""
+    wakes_per_second: float
+    """Of the sampler's thread."""
+    floor_percent: float
+    """CPU of a loop that does nothing else than wake up that often."""
     memory_mib: float
     scrape_ms: list[float]
     calls_per_second: float
@@ -80,6 +97,38 @@ def _scrape(url: str, times_ms: list[float]) -> None:
     times_ms.append((time.perf_counter() - began) * 1000)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Thread:
+    """What one kind of thread has used so far."""
+
+    cpu_seconds: float = 0.0
+    wakes: int = 0
+
+
+def _threads(process: psutil.Process) -> dict[str, Thread]:
+    """By what they do: the sampler and the looks have names, the others but the main one are gRPC's own."""
+    threads: dict[str, Thread] = {}
+    for folder in Path(f"/proc/{process.pid}/task").iterdir():
+        name = (folder / "comm").read_text().strip()
+        if name not in {"sampler", "diagnostics"}:
+            name = "main" if int(folder.name) == process.pid else "gRPC's own"
+        nanoseconds = int((folder / "schedstat").read_text().split()[0])
+        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+        before = threads.get(name, Thread())
+        threads[name] = Thread(
+            cpu_seconds=before.cpu_seconds + nanoseconds / 1e9,
+            wakes=before.wakes + int(status["voluntary_ctxt_switches"]),
+        )
+    return threads
+
+
+def _floor_percent(wakes_per_second: float) -> float:
+    """CPU of one core that Python takes to sleep that often and to do nothing."""
+    command = [sys.executable, "-c", SLEEPER, str(1 / wakes_per_second), str(round(FLOOR_SECONDS * wakes_per_second))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
 async def _measure(address: str, url: str, process: psutil.Process, stub: StubNvml, seconds: float) -> Measured:
     boards = {board.uuid: Followed() for board in stub.boards}
     watchers = [asyncio.create_task(_follow(address, boards if index == 0 else None)) for index in range(STREAMS)]
@@ -87,39 +136,38 @@ async def _measure(address: str, url: str, process: psutil.Process, stub: StubNv
     # The first one makes this client load what it needs.
     await asyncio.to_thread(_scrape, url, [])
     scrapes: list[float] = []
-    cpu, calls, begin_ns = process.cpu_times(), stub.control.calls, time.monotonic_ns()
+    cpu, threads, begin_ns = process.cpu_times(), _threads(process), time.monotonic_ns()
+    calls, driver_ns = stub.control.calls, stub.control.field_values_ns
     while time.monotonic_ns() < begin_ns + seconds * 1e9:
         await asyncio.to_thread(_scrape, url, scrapes)
         left = begin_ns / 1e9 + seconds - time.monotonic()
         await asyncio.sleep(max(0.0, min(SCRAPE_SECONDS, left)))
-    used, end_ns, made = process.cpu_times(), time.monotonic_ns(), stub.control.calls - calls
+    used, threads_now, end_ns = process.cpu_times(), _threads(process), time.monotonic_ns()
+    made, driver_ns = stub.control.calls - calls, stub.control.field_values_ns - driver_ns
+    elapsed = (end_ns - begin_ns) / 1e9
+    wakes_per_second = (threads_now["sampler"].wakes - threads["sampler"].wakes) / elapsed
+    floor_percent = await asyncio.to_thread(_floor_percent, wakes_per_second)
     for _ in range(200):
         await asyncio.to_thread(_scrape, url, scrapes)
     await asyncio.sleep(0.5)
     for watcher in watchers:
         watcher.cancel()
     await asyncio.gather(*watchers, return_exceptions=True)
-    elapsed = (end_ns - begin_ns) / 1e9
-    driver_seconds = made * _seconds_per_call(stub)
     return Measured(
         cpu_percent=100 * (used.user + used.system - cpu.user - cpu.system) / elapsed,
-        driver_percent=100 * driver_seconds / elapsed,
+        driver_percent=driver_ns / 1e7 / elapsed,
+        shares_percent={
+            name: 100 * (now.cpu_seconds - threads.get(name, Thread()).cpu_seconds) / elapsed
+            for name, now in threads_now.items()
+        },
+        wakes_per_second=wakes_per_second,
+        floor_percent=floor_percent,
         memory_mib=process.memory_info().rss / 2**20,
         scrape_ms=scrapes,
         calls_per_second=made / elapsed,
         boards=list(boards.values()),
         window_ns=(begin_ns, end_ns),
     )
-
-
-def _seconds_per_call(stub: StubNvml) -> float:
-    """What the stub itself takes for a read of the counter, called from C's side of the binding."""
-    library = ctypes.CDLL(str(stub.library))
-    library.stub_open(str(stub.folder).encode())
-    began, number = time.perf_counter(), 20_000
-    for _ in range(number):
-        library.stub_latest_tick(0, ctypes.c_int64(time.monotonic_ns()))
-    return (time.perf_counter() - began) / number
 
 
 def _run(period_ms: int, seconds: float, library: Path, folder: Path) -> None:
@@ -231,9 +279,15 @@ def _report(period_ms: int, measured: Measured, stub: StubNvml, peer: Peer) -> N
         seen += len(found)
     seconds = (end_ns - begin_ns) / 1e9
     print(f"exporter, {BOARDS} boards with {period_ms} ms counters, {STREAMS} streams, for {seconds:.0f} s")
-    _line("CPU of one core", measured.cpu_percent, CPU_BAR_PERCENT[period_ms], "%")
-    calls = f"{measured.calls_per_second:.0f} calls/s"
-    print(f"    of which in the driver's stub some {measured.driver_percent:.2f} %, {calls}")
+    own_percent = measured.cpu_percent - measured.driver_percent
+    _line("CPU of one core, the driver's time apart", own_percent, CPU_BAR_PERCENT[period_ms], "%")
+    print(f"    and in the driver's stub {measured.driver_percent:.2f} %, {measured.calls_per_second:.0f} calls/s")
+    shares = sorted(measured.shares_percent.items(), key=lambda share: -share[1])
+    print(f"    by thread: {', '.join(f'{name} {percent:.2f} %' for name, percent in shares)}")
+    print(
+        f"    the sampler wakes up {measured.wakes_per_second:.0f} times a second, for which a loop that does nothing "
+        f"else takes {measured.floor_percent:.2f} %: all is {own_percent / measured.floor_percent:.1f} x that"
+    )
     _line("memory", measured.memory_mib, MEMORY_BAR_MIB, "MiB")
     print(f"  ticks seen: {seen} of {total} ({100 * seen / total:.2f} %; bar {100 * SEEN_BAR:g} %)")
     _line("time of a tick off by, p99", _percentile(errors_ms, 0.99), TIME_BAR_MS, "ms")

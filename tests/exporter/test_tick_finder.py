@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from joulebench_exporter.tick_finder import MAX_BRACKET_NS, State, TickFinder
 
@@ -65,8 +67,50 @@ def test_with_jitter_and_drift_all_ticks_are_seen_and_their_brackets_are_narrow(
     brackets = sorted(bracket for _, bracket, _ in followed)
     assert sum(number == 1 for *_, number in followed) >= 0.999 * len(followed)
     assert brackets[int(0.99 * len(brackets))] <= 5 * MS
-    assert sum(at > 5_000 * MS for at in played.reads) <= 2.7 * len(followed)
+    assert sum(at > 5_000 * MS for at in played.reads) <= 2.15 * len(followed)
     assert played.finder.missed <= 0.001 * len(followed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A counter, and how late the reads of it come."""
+
+    period_ns: int
+    phase_ns: int
+    jitter_ns: int
+    late_ns: int
+    seed: int
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> Shape:
+    """Periods of 15 to 200 ms with a drift, any phase, up to 2.5 ms of jitter, reads that come up to 0.3 ms late."""
+    period_ms = draw(st.integers(15, 200))
+    period_ns = period_ms * MS + period_ms * draw(st.integers(-300, 300))
+    return Shape(
+        period_ns=period_ns,
+        phase_ns=draw(st.integers(0, period_ns)),
+        jitter_ns=min(draw(st.integers(0, 2_500_000)), period_ns // 7),
+        late_ns=draw(st.integers(0, 300_000)),
+        seed=draw(st.integers(0, 1000)),
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(shape=shapes())
+def test_whatever_the_rhythm_each_tick_has_a_narrow_bracket_of_its_own(shape: Shape) -> None:
+    dice = random.Random(shape.seed)
+    times = ticks(
+        period_ns=shape.period_ns, seconds=62, jitter_ns=shape.jitter_ns, phase_ns=shape.phase_ns, seed=shape.seed
+    )
+    played = Played().play(times, until_ns=60_000 * MS, late_ns=lambda: dice.randint(0, shape.late_ns))
+    followed = [row for row in played.seen if row[0] > 5_000 * MS]
+    wide_ns = MAX_BRACKET_NS + shape.late_ns + 2 * READ_NS
+    assert sum(number == 1 for *_, number in followed) >= 0.999 * len(followed)
+    begin_ns, end_ns = followed[0][0] - followed[0][1], followed[-1][0]
+    assert sum(number for *_, number in followed) == sum(begin_ns < at <= end_ns for at in times)
+    assert sum(bracket > wide_ns for _, bracket, _ in followed) <= max(4, 0.01 * len(followed))
+    assert sum(at > 5_000 * MS for at in played.reads) <= 2.7 * len(followed)
 
 
 def test_a_counter_without_jitter_is_known_to_two_milliseconds_with_few_reads() -> None:
@@ -100,9 +144,12 @@ def test_a_counter_that_stands_still_is_read_less_and_less() -> None:
 def test_a_tick_that_nobody_saw_is_counted() -> None:
     times = ticks(period_ns=100 * MS, seconds=60)
     played = Played().play(times, until_ns=10_000 * MS)
+    last_ns = played.seen[-1][0]
     played.now_ns += 260 * MS  # the thread was starved
+    unseen = sum(last_ns < at <= played.now_ns for at in times)
     played.play(times, until_ns=20_000 * MS)
-    assert played.finder.missed in {1, 2}
+    assert unseen >= 2
+    assert played.finder.missed == unseen
     assert played.finder.state is State.FOLLOWING
 
 
@@ -112,6 +159,29 @@ def test_a_phase_that_jumps_is_found_again() -> None:
     played = Played().play(before + after, until_ns=50_000 * MS)
     late = [bracket for at, bracket, _ in played.seen if at > 40_000 * MS]
     assert max(late) <= 6 * MS
+
+
+@pytest.mark.parametrize("grid_ns", [None, MAX_BRACKET_NS])
+def test_on_a_busy_machine_hardly_a_tick_is_lost_and_the_reads_stay_few(grid_ns: int | None) -> None:
+    times = ticks(period_ns=20 * MS, seconds=62, jitter_ns=2 * MS)
+    dice = random.Random(3)
+    played = Played().play(times, until_ns=3_000 * MS)
+    played.finder.grid_ns = grid_ns
+    played.play(
+        times, until_ns=60_000 * MS, late_ns=lambda: dice.randint(0, 15 * MS) if dice.random() < 0.2 else 100_000
+    )
+    assert played.finder.missed <= 0.004 * len(times)
+    assert len(played.reads) <= 2.8 * len(times)
+
+
+@pytest.mark.parametrize(("before_ms", "after_ms"), [(100, 20), (20, 100), (100, 70)])
+def test_a_period_that_changes_is_found_again(before_ms: int, after_ms: int) -> None:
+    before = ticks(period_ns=before_ms * MS, seconds=20, jitter_ns=MS)
+    after = ticks(period_ns=after_ms * MS, seconds=20, jitter_ns=MS, phase_ns=before[-1])
+    played = Played().play(before + after, until_ns=38_000 * MS)
+    late = sorted(bracket for at, bracket, _ in played.seen if at > 30_000 * MS)
+    assert played.finder.period_ns == pytest.approx(after_ms * MS, rel=2e-3)
+    assert late[int(0.99 * len(late))] <= 5 * MS
 
 
 def test_after_a_failed_read_it_waits_a_little_and_searches_again() -> None:

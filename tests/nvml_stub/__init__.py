@@ -73,6 +73,7 @@ class Control(ctypes.LittleEndianStructure):
         ("driver_version", ctypes.c_char * 64),
         ("calls", ctypes.c_uint64),
         ("inits", ctypes.c_uint64),
+        ("field_values_ns", ctypes.c_uint64),
         ("boards", BoardControl * MAX_BOARDS),
     )
 

@@ -76,7 +76,7 @@ struct control {
     uint32_t boards_bytes, generation; /* size of board_control; a new generation is a driver that was restarted */
     int32_t init_error, pad;           /* what nvmlInit answers */
     char driver_version[64];
-    uint64_t calls, inits;
+    uint64_t calls, inits, field_values_ns; /* the last: time within nvmlDeviceGetFieldValues */
     struct board_control boards[MAX_DEVICES];
 };
 
@@ -416,6 +416,7 @@ static int field(struct board *board, struct field_value *value) {
 
 int nvmlDeviceGetFieldValues(void *handle, int count, struct field_value *values) {
     struct board *board = handle;
+    uint64_t began_ns = monotonic_ns();
     ENTER(board);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -424,6 +425,7 @@ int nvmlDeviceGetFieldValues(void *handle, int count, struct field_value *values
         values[i].latency_us = 0;
         values[i].result = field(board, &values[i]);
     }
+    __atomic_add_fetch(&control->field_values_ns, monotonic_ns() - began_ns, __ATOMIC_RELAXED);
     return SUCCESS;
 }
 

@@ -186,7 +186,7 @@ def _parser() -> Parser:
         "--period", metavar="TIME", type=_duration("1ms", "60s"), default="100ms", help="time between reads (100ms)"
     )
     parser.add_argument(
-        "--batch", metavar="TIME", type=_duration("1ms", "10s"), default="200ms", help="time between messages (200ms)"
+        "--batch", metavar="TIME", type=_duration("1ms", "10s"), default="250ms", help="time between messages (250ms)"
     )
     _add_access_options(parser)
     parser.add_argument(

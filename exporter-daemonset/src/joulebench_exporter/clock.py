@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 # CLOCK_BOOTTIME (Linux) and macOS's CLOCK_MONOTONIC go on while the machine sleeps; `time.monotonic` stands still.
@@ -36,10 +37,11 @@ class SystemClock:
     def __init__(self, *, ahead_ns: int = 0) -> None:
         """`ahead_ns`: how much longer ago that other machine was started."""
         self.ahead_ns = ahead_ns
-
-    def monotonic_ns(self) -> int:
+        # The sampler asks several hundred times a second, so it gets the plain function where that will do.
+        self.monotonic_ns: Callable[[], int] = (
+            (lambda: time.monotonic_ns() + ahead_ns) if ahead_ns else time.monotonic_ns
+        )
         """CLOCK_MONOTONIC."""
-        return time.monotonic_ns() + self.ahead_ns
 
     def realtime_ns(self) -> int:
         """CLOCK_REALTIME."""

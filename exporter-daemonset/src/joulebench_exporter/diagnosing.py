@@ -14,6 +14,7 @@ from joulebench_exporter.diagnostics import CLOCK_REASONS, Diagnostics, suspects
 from joulebench_exporter.errors import SensorReadError
 from joulebench_exporter.sampler import Channel
 from joulebench_exporter.sensors.base import Diagnosing
+from joulebench_exporter.threads import name_this_thread
 
 DEFAULT_PERIOD_NS: Final = 1_000_000_000
 
@@ -64,6 +65,7 @@ class Diagnostician:
             self._look_at(looks)
 
     def _run(self, on_failure: Callable[[Exception], None]) -> None:
+        name_this_thread("diagnostics")
         try:
             due_ns = self._clock.monotonic_ns()
             while not self._clock.wait_until(due_ns, self._stop):

@@ -5,6 +5,12 @@ from typing import Final
 from joulebench_exporter.counter import Counter
 from joulebench_exporter.ticks import Tick, TickFlag
 
+# Plain numbers: an operator of IntFlag costs more than all the rest of a tick.
+_GAP: Final = TickFlag.GAP.value
+_RESET: Final = TickFlag.RESET.value
+_WRAPPED: Final = TickFlag.WRAPPED.value
+_INTEGRATED: Final = TickFlag.INTEGRATED.value
+
 _UNKNOWN: Final = 0
 """Counts that are booked where the true number is not known; the RESET flag says so."""
 
@@ -14,8 +20,11 @@ class Ledger:
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._always = TickFlag.INTEGRATED if counter.integrated else TickFlag.NONE
-        self._pending = TickFlag.NONE
+        self._always = _INTEGRATED if counter.integrated else 0
+        self._pending = 0
+        # Millijoules are counts x this / that; asking the fraction each time would cost four calls.
+        self._numerator = counter.microjoules_per_count.numerator
+        self._denominator = counter.microjoules_per_count.denominator * 1000
         self._sequence = 0
         # The sum is kept in raw counts, so that rounding to millijoules never adds up.
         self._total_counts = 0
@@ -32,50 +41,50 @@ class Ledger:
 
     def miss(self) -> None:
         """A read failed or came late: the next tick says that there was a gap."""
-        self._pending |= TickFlag.GAP
+        self._pending |= _GAP
 
     def observe(self, count: int, *, start_ns: int, end_ns: int) -> Tick | None:
         """Book one read, made between the two times. None: the counter has not moved since the last read."""
-        if self._count is None:
-            self._origin_count = count
-            return self._tick(count, counts=0, flags=TickFlag.NONE, start_ns=start_ns, end_ns=end_ns)
         if count == self._count:
             self._unchanged_since_ns = start_ns
             return None
+        if self._count is None:
+            self._origin_count = count
+            return self._tick(count, counts=0, flags=0, start_ns=start_ns, end_ns=end_ns)
         counts, flags = self._moved(count - self._count, elapsed_ns=end_ns - self._unchanged_since_ns)
         return self._tick(count, counts=counts, flags=flags, start_ns=start_ns, end_ns=end_ns)
 
-    def _moved(self, difference: int, *, elapsed_ns: int) -> tuple[int, TickFlag]:
-        """How many counts the counter has moved on, seen this difference of two reads."""
+    def _moved(self, difference: int, *, elapsed_ns: int) -> tuple[int, int]:
+        """How many counts the counter has moved on, seen this difference of two reads; and flags."""
         wraps_at = self._counter.wraps_at
-        if self._may_have_wrapped_unseen(elapsed_ns):
-            return _UNKNOWN, TickFlag.RESET | TickFlag.GAP
+        if wraps_at is None:
+            return (difference, 0) if difference > 0 else (_UNKNOWN, _RESET)
+        if self._may_have_wrapped_unseen(wraps_at, elapsed_ns=elapsed_ns):
+            return _UNKNOWN, _RESET | _GAP
         if difference > 0:
-            return difference, TickFlag.NONE
-        if wraps_at is None or difference + wraps_at <= 0:
-            return _UNKNOWN, TickFlag.RESET
+            return difference, 0
+        if difference + wraps_at <= 0:
+            return _UNKNOWN, _RESET
         if self._counter.exceeds_max_power(difference + wraps_at, elapsed_ns=elapsed_ns):
-            return _UNKNOWN, TickFlag.RESET
-        return difference + wraps_at, TickFlag.WRAPPED
+            return _UNKNOWN, _RESET
+        return difference + wraps_at, _WRAPPED
 
-    def _may_have_wrapped_unseen(self, elapsed_ns: int) -> bool:
+    def _may_have_wrapped_unseen(self, wraps_at: int, *, elapsed_ns: int) -> bool:
         counter = self._counter
-        if counter.wraps_at is None or counter.max_watts is None:
-            return False
-        return not counter.exceeds_max_power(counter.wraps_at, elapsed_ns=elapsed_ns)
+        return counter.max_watts is not None and not counter.exceeds_max_power(wraps_at, elapsed_ns=elapsed_ns)
 
-    def _tick(self, count: int, *, counts: int, flags: TickFlag, start_ns: int, end_ns: int) -> Tick:
+    def _tick(self, count: int, *, counts: int, flags: int, start_ns: int, end_ns: int) -> Tick:
         bracket_ns = self._bracket_ns(start_ns=start_ns, end_ns=end_ns)
         self._sequence += 1
         self._total_counts += counts
         self._count, self._unchanged_since_ns = count, start_ns
         flags |= self._pending | self._always
-        self._pending = TickFlag.NONE
+        self._pending = 0
         return Tick(
             sequence=self._sequence,
             time_ns=end_ns,
             bracket_ns=bracket_ns,
-            energy_mj=self._counter.millijoules(self._total_counts),
+            energy_mj=self._total_counts * self._numerator // self._denominator,
             flags=flags,
         )
 

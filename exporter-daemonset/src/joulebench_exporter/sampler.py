@@ -1,6 +1,7 @@
 """Reads all counters in a thread of its own, each when there is something to see, and keeps the ticks."""
 
 import dataclasses
+import heapq
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,8 @@ from joulebench_exporter.devices import DeviceInfo
 from joulebench_exporter.errors import SensorReadError
 from joulebench_exporter.ledger import Ledger
 from joulebench_exporter.ring import Ring
-from joulebench_exporter.sensors.base import Sensor, SensorDevice
+from joulebench_exporter.sensors.base import Counting, Sensor, SensorDevice
+from joulebench_exporter.threads import name_this_thread
 from joulebench_exporter.tick_finder import MAX_BRACKET_NS, State, TickFinder
 from joulebench_exporter.ticks import Tick, TickFlag
 
@@ -26,9 +28,10 @@ _LINGER_NS: Final = 15_000_000_000
 """After the last subscriber left (or the start) nothing changes for so long: they come back."""
 _TOGETHER_NS: Final = 400_000
 """Reads that are due within this are made with the same waking-up."""
-_READS_PER_TICK: Final = 2.2
+_READS_PER_TICK: Final = 2.1
 _SLEPT_NS: Final = 100_000_000
 _STOP_TIMEOUT_SECONDS: Final = 5.0
+_RESET: Final = TickFlag.RESET.value
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +43,8 @@ class Channel:
     info: DeviceInfo
     device: SensorDevice
     sensor: Sensor
+    count: Callable[[], int]
+    """Reads the counter."""
     ledger: Ledger
     ring: Ring
     finder: TickFinder | None = None
@@ -100,6 +105,10 @@ class Sampler:
         """When the last read ended, whatever it brought."""
         found = (_channel(sensor, device, period_ns, keep_seconds) for sensor in sensors for device in sensor.devices())
         self.channels: Mapping[str, Channel] = {channel.info.uuid: channel for channel in found}
+        self._numbered = list(self.channels.values())
+        self._queue: list[tuple[int, int]] = []
+        """(when to read it next, its number) of each followed channel: a heap."""
+        self._all_followed = False
 
     @property
     def idle(self) -> bool:
@@ -131,15 +140,17 @@ class Sampler:
     def run(self) -> None:
         """Read whatever is due, the grid from one period from now, until stopped."""
         grid_ns = self._clock.monotonic_ns() + self._period_ns
-        due_ns = self._next_due_ns(grid_ns)
-        while not self._clock.wait_until(due_ns, self._stop):
+        self._queue_followed()
+        while not self._clock.wait_until(self._next_due_ns(grid_ns), self._stop):
             now_ns = self._clock.monotonic_ns()
             if now_ns >= grid_ns:
                 self._note_suspension()
                 self._fall_idle_or_wake(now_ns)
-                self._round([channel for channel in self.channels.values() if self._idle or not channel.followed])
+                self._round([channel for channel in self._numbered if self._idle or not channel.followed])
+                self._queue_followed()
                 grid_ns = self._next_on_grid(grid_ns)
-            due_ns = grid_ns if self._idle else self._read_followed(now_ns, grid_ns)
+            if not self._idle:
+                self._read_followed(now_ns)
 
     def start(self, *, on_failure: Callable[[Exception], None]) -> None:
         """Take the first sample now, so that bad sensors show at once; then sample in a thread of its own.
@@ -159,20 +170,27 @@ class Sampler:
             sensor.close()
 
     def _run_in_thread(self, on_failure: Callable[[Exception], None]) -> None:
+        name_this_thread("sampler")
         try:
             self.run()
         except Exception as error:  # noqa: BLE001 - handed on to whoever can end the process
             on_failure(error)
 
     def _next_due_ns(self, grid_ns: int) -> int:
-        if self._idle:
+        """When to wake up. The grid is not worth a waking of its own while it has nothing to read."""
+        if self._idle or not self._queue:
             return grid_ns
-        due_ns = grid_ns
-        for channel in self.channels.values():
-            finder = channel.finder
-            if finder is not None and finder.state is not State.FREE and finder.due_ns < due_ns:
-                due_ns = finder.due_ns
-        return due_ns
+        due_ns = self._queue[0][0]
+        return due_ns if self._all_followed or due_ns < grid_ns else grid_ns
+
+    def _queue_followed(self) -> None:
+        self._queue = [
+            (channel.finder.due_ns, number)
+            for number, channel in enumerate(self._numbered)
+            if channel.finder is not None and channel.followed
+        ]
+        heapq.heapify(self._queue)
+        self._all_followed = len(self._queue) == len(self._numbered)
 
     def _next_on_grid(self, grid_ns: int) -> int:
         period_ns = self._grid_period_ns()
@@ -210,7 +228,7 @@ class Sampler:
         for channel in channels:
             if late:
                 channel.ledger.miss()
-            self._read(channel)
+            self._read(channel, None if self._idle or not channel.followed else channel.finder)
 
     def _came_late(self) -> bool:
         # The clock that goes on while the machine sleeps: the counters may have gone on too.
@@ -221,52 +239,57 @@ class Sampler:
         missed_periods = (now_ns - last_ns) // self._grid_period_ns() - 1
         return missed_periods > self._late_periods
 
-    def _read_followed(self, now_ns: int, next_ns: int) -> int:
-        """Read what is due; when to wake up next, at `next_ns` at the latest."""
-        late_ns = now_ns + _TOGETHER_NS
-        for channel in self.channels.values():
-            finder = channel.finder
-            if finder is None or finder.state is State.FREE:
+    def _read_followed(self, now_ns: int) -> None:
+        """Read what is due, each once."""
+        queue, until_ns = self._queue, now_ns + _TOGETHER_NS
+        due = []
+        while queue and queue[0][0] <= until_ns:
+            due.append(heapq.heappop(queue))
+        for due_ns, number in due:
+            channel = self._numbered[number]
+            if (finder := channel.finder) is None:
                 continue
-            if finder.due_ns <= late_ns:
-                if finder.period_ns and now_ns - finder.due_ns > self._late_periods * finder.period_ns:
-                    channel.ledger.miss()
-                channel.lag_ns = max(0, now_ns - finder.due_ns)
-                self._read(channel)
-            next_ns = min(next_ns, finder.due_ns)
-        return next_ns
+            channel.lag_ns = late_ns = max(0, now_ns - due_ns)
+            if finder.period_ns and late_ns > self._late_periods * finder.period_ns:
+                channel.ledger.miss()
+            self._read(channel, finder)
+            if finder.state is not State.FREE:
+                heapq.heappush(queue, (finder.due_ns, number))
 
-    def _read(self, channel: Channel) -> None:
+    def _read(self, channel: Channel, finder: TickFinder | None) -> None:
+        """Read one counter; `finder` is told what was seen."""
         channel.reads += 1
-        start_ns = self._clock.monotonic_ns()
+        monotonic_ns = self._clock.monotonic_ns
+        start_ns = monotonic_ns()
         try:
-            reading = channel.sensor.read(channel.device)
+            count = channel.count()
         except SensorReadError as error:
-            channel.ledger.miss()
-            _note_failure(channel, error)
-            self.last_read_ns = self._clock.monotonic_ns()
-            if channel.finder is not None:
-                channel.finder.failed(now_ns=self.last_read_ns)
+            self._read_failed(channel, error)
             return
-        self.last_read_ns = end_ns = self._clock.monotonic_ns()
-        tick = channel.ledger.observe(reading.count, start_ns=start_ns, end_ns=end_ns)
+        self.last_read_ns = end_ns = monotonic_ns()
+        tick = channel.ledger.observe(count, start_ns=start_ns, end_ns=end_ns)
         if tick is not None:
             channel.ring.append(tick)
             channel.last_tick_ns = end_ns
-            channel.resets += bool(tick.flags & TickFlag.RESET)
-        if channel.finder is not None and channel.finder.state is not State.FREE:
-            self._tell_finder(channel, channel.finder, tick, start_ns=start_ns, end_ns=end_ns)
+            channel.resets += tick.flags & _RESET != 0
+        if finder is not None:
+            if tick is None or tick.sequence == 1:  # the first read sees no change
+                finder.unchanged(end_ns=end_ns)
+            else:
+                self._tell_finder(channel, finder, tick, start_ns=start_ns)
         if channel.problem is not None:
             _note_success(channel)
 
-    def _tell_finder(
-        self, channel: Channel, finder: TickFinder, tick: Tick | None, *, start_ns: int, end_ns: int
-    ) -> None:
+    def _read_failed(self, channel: Channel, error: SensorReadError) -> None:
+        channel.ledger.miss()
+        _note_failure(channel, error)
+        self.last_read_ns = self._clock.monotonic_ns()
+        if channel.finder is not None:
+            channel.finder.failed(now_ns=self.last_read_ns)
+
+    def _tell_finder(self, channel: Channel, finder: TickFinder, tick: Tick, *, start_ns: int) -> None:
         before = finder.state
-        if tick is None or tick.sequence == 1:  # the first read sees no change
-            finder.unchanged(end_ns=end_ns)
-        elif not self._idle:
-            finder.moved(start_ns=start_ns, end_ns=end_ns, bracket_ns=tick.bracket_ns)
+        finder.moved(start_ns=start_ns, end_ns=tick.time_ns, bracket_ns=tick.bracket_ns)
         if finder.state is not before and finder.state is not State.SEEKING:
             self._ticks_found(channel, finder.period_ns or self._period_ns)
 
@@ -297,6 +320,7 @@ def _channel(sensor: Sensor, device: SensorDevice, period_ns: int, keep_seconds:
         info=dataclasses.replace(device.info, tick_period_seconds=tick_period_seconds),
         device=device,
         sensor=sensor,
+        count=sensor.counter_of(device) if isinstance(sensor, Counting) else lambda: sensor.read(device).count,
         ledger=Ledger(device.counter),
         # On the grid at most one tick a round, however the device's own ticks fall.
         ring=Ring(capacity=int(keep_seconds / (tick_period_seconds or period_ns / 1e9)) + 1),

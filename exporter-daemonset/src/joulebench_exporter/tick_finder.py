@@ -1,11 +1,12 @@
 """When a counter ticks: found by reading often, then foretold, so that few reads see every tick in a narrow bracket.
 
 **Found**: reads every 2 ms until enough ticks were seen; the period is the slope of a line through their times.
-**Followed**: one read lies a margin before the foretold time, the next a margin after it (or 4.3 ms after the first),
-and so on until the counter has moved: two reads for most ticks. Every fourth tick is looked at more closely, with a
-read in the middle: whether it came before or after that corrects phase and period a little (an alpha-beta filter, with
-the gains of a least-squares line while it is young). A tick that came before its first read widens the margin, each
-other one narrows it a trace, so that about one in a thousand comes too early, whatever the jitter.
+**Followed**: one read lies a margin before the foretold time, the next a margin after it (or 4.6 ms after the first),
+and so on until the counter has moved: two reads for most ticks, which is the least that can bracket one. Where the
+foretold time is not certain enough, a read in the middle says whether the tick came before or after it, and corrects
+phase and period (`foresight`): every tick at first, then one in some ten. A tick that came outside of its margin widens
+the margin, each other one narrows it a trace, so that about one in a thousand comes too early, whatever the jitter.
+Several such in a row: the counter has another rhythm now, and is sought again.
 **Many counters** with short periods are cheaper to read together: `grid_ns` moves all reads to a common grid.
 
 Pure: it is told of reads and says when to read next.
@@ -17,7 +18,9 @@ from itertools import pairwise
 from statistics import median
 from typing import Final
 
-MAX_BRACKET_NS: Final = 4_300_000
+from joulebench_exporter.foresight import Foresight
+
+MAX_BRACKET_NS: Final = 4_600_000
 """Reads around a tick lie no farther apart than this."""
 
 SEEK_STEP_NS: Final = 2_000_000
@@ -32,12 +35,13 @@ _MOST_SEEK_TICKS: Final = 64
 _STILL_NS: Final = 5_000_000_000
 _MIN_MARGIN_NS: Final = 1_000_000
 _NARROWER: Final = 0.9997
-_WIDER: Final = 1.5
-_PHASE_GAIN: Final = 0.1
-_PERIOD_GAIN: Final = 0.003
-_CLOSER_LOOK_EVERY: Final = 4
-_YOUNG: Final = 40
-_EARLY_IN_A_ROW: Final = 3
+_WIDER: Final = 1.2
+_UNSURE: Final = 0.06
+"""A tick whose foretold time has a larger variance than this (in units of a look's own) is looked at more closely."""
+_SURPRISES_IN_A_ROW: Final = 4
+"""After so many the phase is sought again, after three times as many the period too."""
+_PUNCTUAL_NS: Final = 500_000
+"""A read that comes later than this teaches nothing: the thread was late, not the counter early."""
 _RETRY_NS: Final = 100_000_000
 
 
@@ -55,6 +59,24 @@ class State(Enum):
 class TickFinder:
     """One counter's ticks. Times are monotonic nanoseconds."""
 
+    __slots__ = (
+        "_closer",
+        "_foresight",
+        "_margin_ns",
+        "_moved_ns",
+        "_overdue_ns",
+        "_seen",
+        "_step_ns",
+        "_surprises",
+        "_wanted_ns",
+        "due_ns",
+        "grid_ns",
+        "jitter_ns",
+        "missed",
+        "period_ns",
+        "state",
+    )
+
     def __init__(self) -> None:
         self.state = State.SEEKING
         self.due_ns = 0
@@ -64,27 +86,29 @@ class TickFinder:
         """Ticks that went by between two reads, since the first was followed."""
         self.jitter_ns = 0.0
         """Mean distance between where ticks were foretold and where they were seen."""
+        self.grid_ns: int | None = None
+        """Reads of a followed counter lie on multiples of this; None: where they serve it best."""
+        self._foresight: Foresight | None = None
         self._margin_ns = float(MAX_BRACKET_NS)
         self._seen: deque[int] = deque(maxlen=_MOST_SEEK_TICKS)
         self._wanted_ns = 0
         """When the next read should be; `due_ns` is later where that time is over."""
+        self._step_ns = SEEK_STEP_NS
+        """From one read to the next while a tick is expected."""
+        self._overdue_ns = 0
+        """From when on the next tick is later than expected."""
+        self._closer = False
+        """Whether the next tick is looked at more closely."""
         self._moved_ns: int | None = None
         """While seeking: when the counter moved last, or the search began."""
-        self._phase_ns = 0.0
-        self._exact_period_ns = 0.0
-        self._early = 0
-        self._looks = 0
-        """Ticks that phase and period rest on."""
-        self._ticks = 0
-        self.grid_ns: int | None = None
-        """Reads of a followed counter lie on multiples of this; None: where they serve it best."""
+        self._surprises = 0
+        """How many ticks in a row came outside of their margin."""
 
     def seek(self, *, now_ns: int) -> None:
         """Forget the phase (after a silence, a reset or too many surprises) and look for it again at once."""
         self.state = State.SEEKING
         self.due_ns = self._moved_ns = now_ns
         self._seen.clear()
-        self._early = 0
 
     def failed(self, *, now_ns: int) -> None:
         """A read failed: try again a little later, and take nothing for granted."""
@@ -98,15 +122,16 @@ class TickFinder:
         elif self.grid_ns:
             self.due_ns = (end_ns // self.grid_ns + 1) * self.grid_ns
         else:
-            self.due_ns = max(end_ns, self.due_ns) + self._step_ns()
+            step_ns = self._step_ns if self.due_ns < self._overdue_ns else MAX_BRACKET_NS
+            self.due_ns = max(end_ns, self.due_ns) + step_ns
         self._wanted_ns = self.due_ns
 
     def moved(self, *, start_ns: int, end_ns: int, bracket_ns: int) -> None:
         """A read saw a new value, which is not older than `bracket_ns`."""
-        if self.state is State.SEEKING:
+        if self.state is State.SEEKING or self._foresight is None:
             self._found(end_ns, bracket_ns)
         else:
-            self._follow(start_ns, end_ns, bracket_ns)
+            self._follow(self._foresight, start_ns, end_ns, bracket_ns)
 
     def _seek_on(self, now_ns: int) -> None:
         if self._moved_ns is None:
@@ -124,79 +149,81 @@ class TickFinder:
             self._seek_on(end_ns)
 
     def _knows_enough(self, now_ns: int) -> bool:
-        if self.period_ns is not None:  # only the phase was lost
+        if self._foresight is not None:  # only the phase was lost
             return True
         full = len(self._seen) == self._seen.maxlen
         return full or (len(self._seen) > _SEEK_GAPS and now_ns - self._seen[0] >= _SEEK_NS)
 
     def _lock(self, now_ns: int) -> None:
-        if self.period_ns is None:
-            self._exact_period_ns, largest_ns = _line_through(list(self._seen))
-            self._margin_ns = 1.5 * largest_ns + _MIN_MARGIN_NS
-            self._looks = len(self._seen)
+        if self._foresight is None:
+            period_ns, largest_ns = _line_through(list(self._seen))
+            self._foresight = Foresight(phase_ns=self._seen[-1], period_ns=period_ns, ticks=len(self._seen))
+            self._margin_ns = max(largest_ns, _MIN_MARGIN_NS)
+            self._surprises = 0
         else:
+            self._foresight.restart(self._seen[-1])
             self._margin_ns += _MIN_MARGIN_NS
-        self._phase_ns = float(self._seen[-1])
         self._seen.clear()
-        self.period_ns = round(self._exact_period_ns)
+        self.period_ns = round(self._foresight.period_ns)
         self.state = State.FOLLOWING if self.period_ns >= SHORTEST_PERIOD_NS else State.FREE
-        self._early = 0
-        self._expect(now_ns)
+        self._expect(self._foresight, now_ns)
 
-    def _step_ns(self) -> int:
-        closer = self._looks < _YOUNG or self._ticks % _CLOSER_LOOK_EVERY == 0
-        return round(min(self._margin_ns if closer else 2 * self._margin_ns, MAX_BRACKET_NS))
-
-    def _follow(self, start_ns: int, end_ns: int, bracket_ns: int) -> None:
-        period = self._exact_period_ns
-        behind_ns = start_ns - self._wanted_ns
-        self._ticks += 1
+    def _follow(self, foresight: Foresight, start_ns: int, end_ns: int, bracket_ns: int) -> None:
+        surprises = self._surprises
+        punctual = start_ns - self._wanted_ns <= _PUNCTUAL_NS
         if bracket_ns <= 2 * MAX_BRACKET_NS:
-            self._learn(end_ns - bracket_ns / 2)
-        elif behind_ns > self._margin_ns:  # we came late ourselves: nothing is learned about the counter
-            self._pass(max(1, int((end_ns + self._margin_ns - self._phase_ns) / period)))
+            self._saw(foresight, end_ns - bracket_ns, end_ns, punctual=punctual)
+        elif punctual:  # before the first read of its window, so the bracket is wide
+            self._pass(foresight, 1)
+            self._correct(foresight, -self._margin_ns)
+            self._surprised(foresight)
+        else:  # we came late ourselves. Rather one tick too few: the next is then awaited too early, not too late
+            self._pass(foresight, max(1, int((end_ns - self._margin_ns - foresight.phase_ns) / foresight.period_ns)))
+        if self._surprises > surprises and self._surprises % _SURPRISES_IN_A_ROW == 0:
+            self._doubt(end_ns)
         else:
-            self._came_early()
-        if self.state is State.FOLLOWING:
-            self._expect(end_ns)
+            self._expect(foresight, end_ns)
 
-    def _learn(self, seen_ns: float) -> None:
-        ticks = max(1, round((seen_ns - self._phase_ns) / self._exact_period_ns))
-        self._pass(ticks)
-        residual_ns = seen_ns - self._phase_ns
-        self._correct(residual_ns, ticks=ticks)
+    def _doubt(self, now_ns: int) -> None:
+        if self._surprises >= 3 * _SURPRISES_IN_A_ROW:  # the counter has another rhythm now
+            self._foresight = None
+        self.seek(now_ns=now_ns)
+
+    def _saw(self, foresight: Foresight, begin_ns: int, end_ns: int, *, punctual: bool) -> None:
+        """The counter moved between these times, which lie near together."""
+        seen_ns = (begin_ns + end_ns) / 2
+        ticks = max(1, round((seen_ns - foresight.phase_ns) / foresight.period_ns))
+        self._pass(foresight, ticks)
+        late = begin_ns - foresight.phase_ns >= self._margin_ns
+        if punctual and (late or self._closer or self.grid_ns):
+            self._correct(foresight, seen_ns - foresight.phase_ns)
+        if late and punctual:
+            self._surprised(foresight)
+        elif ticks > 1:
+            self._surprises += punctual
+        else:
+            self._surprises = 0
+            self._margin_ns = max(self._margin_ns * _NARROWER, _MIN_MARGIN_NS)
+
+    def _surprised(self, foresight: Foresight) -> None:
+        self._surprises += 1
+        self._margin_ns = min(self._margin_ns * _WIDER, foresight.period_ns / 3)
+
+    def _correct(self, foresight: Foresight, residual_ns: float) -> None:
+        foresight.correct(residual_ns)
+        self.period_ns = round(foresight.period_ns)
         self.jitter_ns += 0.05 * (abs(residual_ns) - self.jitter_ns)
-        self._early = 0
-        self._set_margin(self._margin_ns * _NARROWER)
 
-    def _came_early(self) -> None:
-        """The tick was before the first read of its window, so its bracket is wide."""
-        self._pass(1)
-        self._correct(-self._margin_ns, ticks=1)
-        self._set_margin(self._margin_ns * _WIDER)
-        self._early += 1
-        if self._early >= _EARLY_IN_A_ROW:
-            self.seek(now_ns=self.due_ns)
-
-    def _correct(self, residual_ns: float, *, ticks: int) -> None:
-        self._looks += 1
-        looks = self._looks
-        # The gains of a straight line through all looks so far, until they are as small as is good for a live one.
-        phase_gain = max(_PHASE_GAIN, 2 * (2 * looks - 1) / (looks * (looks + 1)))
-        period_gain = max(_PERIOD_GAIN, 6 / (looks * (looks + 1)))
-        self._phase_ns += phase_gain * residual_ns
-        self._exact_period_ns += period_gain * residual_ns / ticks
-        self.period_ns = round(self._exact_period_ns)
-
-    def _pass(self, ticks: int) -> None:
-        self._phase_ns += ticks * self._exact_period_ns
+    def _pass(self, foresight: Foresight, ticks: int) -> None:
+        foresight.advance(ticks)
         self.missed += ticks - 1
 
-    def _set_margin(self, margin_ns: float) -> None:
-        self._margin_ns = min(max(margin_ns, _MIN_MARGIN_NS), self._exact_period_ns / 3)
-
-    def _expect(self, now_ns: int) -> None:
-        due_ns = round(self._phase_ns + self._exact_period_ns - self._margin_ns)
+    def _expect(self, foresight: Foresight, now_ns: int) -> None:
+        self._closer = foresight.phase_variance > _UNSURE
+        window_ns = self._margin_ns if self._closer else 2 * self._margin_ns
+        self._step_ns = int(min(window_ns, MAX_BRACKET_NS))
+        due_ns = int(foresight.phase_ns + foresight.period_ns - self._margin_ns)
+        self._overdue_ns = due_ns + int(2 * self._margin_ns)
         if self.grid_ns:
             due_ns = due_ns // self.grid_ns * self.grid_ns
         self._wanted_ns = due_ns

@@ -1,7 +1,7 @@
 """A tick: one observed change of one device's energy counter."""
 
-from dataclasses import dataclass
 from enum import IntFlag
+from typing import NamedTuple
 
 
 class TickFlag(IntFlag):
@@ -18,8 +18,7 @@ class TickFlag(IntFlag):
     """Summed up from power readings, not from an energy counter."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
+class Tick(NamedTuple):
     """The counter moved to a new value within (time_ns - bracket_ns, time_ns].
 
     `energy_mj` is cumulative since the exporter's start, in whole millijoules, and never falls. Sequence 1 is the
@@ -30,4 +29,5 @@ class Tick:
     time_ns: int
     bracket_ns: int
     energy_mj: int
-    flags: TickFlag = TickFlag.NONE
+    flags: int = 0
+    """TickFlag bits."""

@@ -4,7 +4,7 @@ A sensor only reads. What a sequence of reads means (ticks, gaps, wraps, resets)
 sampler's. So a new sensor is a list of devices and a `read`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -26,7 +26,7 @@ class SensorDevice:
     counter: Counter
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Reading:
     """One read of one counter, in raw counts, with the power that came along. None: not known."""
 
@@ -62,6 +62,15 @@ class Sensor(Protocol):
 
     def close(self) -> None:
         """Give back what the sensor holds."""
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A sensor that is read so often that its reads are prepared."""
+
+    def counter_of(self, device: SensorDevice) -> Callable[[], int]:
+        """A function that reads one device's counter as `read` does, with fewer steps in between."""
         ...
 
 

@@ -50,7 +50,7 @@ class _Board:
 
     def __init__(self, nvml: Nvml, handle: object, source: _Source) -> None:
         fields = nvml.fields(handle, [(source.field, source.scope_id)])
-        self.read = fields.read_only_narrow if source.integrated else fields.read_only_wide
+        self.read = fields.narrow_reader() if source.integrated else fields.wide_reader()
         self.looker = Looker(nvml, handle)
 
 
@@ -98,14 +98,22 @@ class NvmlSensor:
 
     def read(self, device: SensorDevice) -> Reading:
         """The counter in millijoules, or the integral of power in microjoules."""
-        uuid = device.info.uuid
-        try:
-            value = self._board(uuid).read()
-        except SensorReadError as error:
-            self._recover(uuid, error)
-            raise
+        return Reading(count=self.counter_of(device)())
+
+    def counter_of(self, device: SensorDevice) -> Callable[[], int]:
+        """The same, prepared for one device."""
+        uuid, boards = device.info.uuid, self._boards
         integral = self._integrals.get(uuid)
-        return Reading(count=value if integral is None else integral.add(value, now_ns=self._monotonic_ns()))
+
+        def count() -> int:
+            try:
+                value = (boards.get(uuid) or self._board(uuid)).read()
+            except SensorReadError as error:
+                self._recover(uuid, error)
+                raise
+            return value if integral is None else integral.add(value, now_ns=self._monotonic_ns())
+
+        return count
 
     def diagnose(self, device: SensorDevice) -> Diagnostics:
         """Power, load, memory, heat and clocks, in some ten calls."""

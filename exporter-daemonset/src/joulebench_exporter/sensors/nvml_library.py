@@ -119,15 +119,29 @@ class Fields:
         self._first = self._values[0]
         self._first_value = self._first.value
 
-    def read_only_wide(self) -> int:
-        """Read the only field, a 64-bit number. Raises NvmlCallError."""
-        self._read_only()
-        return int(self._first_value.ullVal)
+    def wide_reader(self) -> Callable[[], int]:
+        """A function that reads the only field, a 64-bit number. It raises NvmlCallError."""
+        function, arguments, first, value = self._function, self._arguments, self._first, self._first_value
 
-    def read_only_narrow(self) -> int:
-        """Read the only field, a 32-bit number. Raises NvmlCallError."""
-        self._read_only()
-        return int(self._first_value.uiVal)
+        def read() -> int:
+            result = function(*arguments) or first.nvmlReturn
+            if result:
+                raise self._error(result)
+            return value.ullVal  # type: ignore[no-any-return] # the binding has no types
+
+        return read
+
+    def narrow_reader(self) -> Callable[[], int]:
+        """The same for a 32-bit number."""
+        function, arguments, first, value = self._function, self._arguments, self._first, self._first_value
+
+        def read() -> int:
+            result = function(*arguments) or first.nvmlReturn
+            if result:
+                raise self._error(result)
+            return value.uiVal  # type: ignore[no-any-return] # the binding has no types
+
+        return read
 
     def read(self) -> list[int | None]:
         """Read all as unsigned numbers; None for fields that this device does not have. Raises NvmlCallError."""
@@ -135,11 +149,6 @@ class Fields:
         if result:
             raise self._error(result)
         return [self._number(value) for value in self._values]
-
-    def _read_only(self) -> None:
-        result = self._function(*self._arguments) or self._first.nvmlReturn
-        if result:
-            raise self._error(result)
 
     def _number(self, value: Any) -> int | None:
         binding = self._nvml.constants
