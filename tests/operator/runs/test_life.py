@@ -302,6 +302,9 @@ def test_the_stage_of_results_lasts_until_the_job_says_how_it_ended() -> None:
     world = World().asking()
     world.meter_says(stage=Stage.EXPORT)
     world.visit(after=5)
+    for inquiry in world.last.inquiries:
+        world.cache.answered(inquiry, None)
+    world.visit(after=1)
     world.job_pod("first-1", containerStatuses=[ended("driver", 0), ended("meter", 0)])
     world.visit(after=1)
 
