@@ -158,8 +158,8 @@ def _stage(seen: Situation) -> RunStage | None:
 def _stage_of_runner(seen: Situation) -> RunStage:
     if seen.runner.is_ending:
         return RunStage.RESULTS
-    if is_open(seen.attempt.recorded, RunStage.RESULTS) and not seen.runner.is_running:
-        # The meter has ended; the Job tells how in a moment.
+    if is_open(seen.attempt.recorded, RunStage.RESULTS) and seen.runner.status is None:
+        # The meter does not answer while it ends, and then it is gone; the Job tells how in a moment.
         return RunStage.RESULTS
     has_begun = seen.runner.job is not None and is_open(seen.attempt.recorded, RunStage.RUN)
     begins = seen.runner.is_asking or (seen.runner.is_running and seen.servers_are_ready)
