@@ -1,10 +1,11 @@
 """BenchmarkRuns and ModelServers on a cluster, as people apply and read them."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import pyarrow.parquet as pq
 import yaml
@@ -16,6 +17,8 @@ from tests.cluster.settings import REPOSITORY
 from joulebench_api.contracts.summary import Summary
 
 API_VERSION: Final = "joulebench.dev/v1alpha1"
+SLOW: Final[Mapping[str, Any]] = {"engineArgs": {"resting-watts": 0.01, "words": "150-150"}}
+"""A server that takes a while for each answer, so that things can happen meanwhile."""
 
 
 def simulator(*, gpus: int = 1, **spec: Any) -> Object:
@@ -58,9 +61,10 @@ def example(name: str, **changed: Mapping[str, Any]) -> Object:
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """A BenchmarkRun on the cluster."""
+class Told:
+    """An object of ours on the cluster, by what its status says."""
 
+    kind: ClassVar[str]
     namespace: Namespace
     name: str
 
@@ -68,7 +72,7 @@ class Benchmark:
         """Wait as a script does."""
         self.namespace.kubectl(
             "wait",
-            f"brun/{self.name}",
+            f"{self.kind}/{self.name}",
             f"--for=condition={condition}",
             f"--timeout={seconds}s",
             timeout_seconds=seconds + 5,
@@ -77,7 +81,7 @@ class Benchmark:
     @property
     def status(self) -> dict[str, Any]:
         """Its status."""
-        found: dict[str, Any] = self.namespace.get("brun", self.name).get("status", {})
+        found: dict[str, Any] = self.namespace.get(self.kind, self.name).get("status", {})
         return found
 
     def condition(self, kind: str) -> dict[str, Any]:
@@ -88,10 +92,29 @@ class Benchmark:
         """What the column STATUS says."""
         return str(self.condition("Ready").get("reason"))
 
+    @property
+    def message(self) -> str:
+        """What stands behind that."""
+        return str(self.condition("Ready").get("message"))
+
     def until(self, reason: str, *, seconds: float = 60) -> None:
         """Wait until the column says so."""
         what = f"the reason {reason} of {self.name}"
         self.namespace.cluster.wait(lambda: self.reason() == reason, what=what, timeout_seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Server(Told):
+    """A ModelServer on the cluster."""
+
+    kind = "msrv"
+
+
+@dataclass(frozen=True)
+class Benchmark(Told):
+    """A BenchmarkRun on the cluster."""
+
+    kind = "brun"
 
     @property
     def folder(self) -> Path:
@@ -113,6 +136,18 @@ class Benchmark:
     def pods(self, part: str) -> list[dict[str, Any]]:
         """Its pods of a part, also those of its servers."""
         return pods(self.namespace, f"joulebench.dev/run={self.name},app.kubernetes.io/component={part}")
+
+
+def started(namespace: Namespace, *objects: Object) -> list[Benchmark]:
+    """Apply objects; the runs among them."""
+    namespace.apply(*objects)
+    return [Benchmark(namespace, one["metadata"]["name"]) for one in objects if one["kind"] == "BenchmarkRun"]
+
+
+def everything_was_answered_once(benchmark: Benchmark, *, questions: int) -> None:
+    """Each question has one row, and all are there."""
+    asked = Counter((row["record_id"], row["epoch"]) for row in benchmark.rows("queries"))
+    assert (len(asked), set(asked.values())) == (questions, {1})
 
 
 def pods(namespace: Namespace, selector: str) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from tests.cluster.errors import NotPossibleHereError
 from tests.cluster.exporters import Exporter
 from tests.cluster.fakegpu.gpus import FakeGpu
 from tests.cluster.images import store
+from tests.cluster.installation import Installation
 from tests.cluster.session import Namespace
 from tests.cluster.settings import CRDS
 
@@ -109,6 +110,17 @@ def exporter(cluster: Cluster, gpus_of_node: list[FakeGpu]) -> Iterator[Exporter
     deployed = Exporter.deploy(cluster)
     yield deployed
     deployed.remove()
+
+
+@pytest.fixture(scope="module")
+def installation(
+    cluster: Cluster, gpus_of_node: list[FakeGpu], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """The chart, installed on a node with eight GPUs."""
+    assert len(gpus_of_node) == 8
+    installed = Installation.install(cluster, tmp_path_factory.mktemp("values"))
+    yield installed
+    installed.remove()
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ def values() -> Mapping[str, Any]:
     return {
         "images": {name: product(name).name for name in _IMAGES},
         "operator": {"logFormat": "text"},
+        "config": {"policy": {"images": ["localhost/*"]}},
         "exporter": {
             "sensor": "nvml",
             "rapl": False,
@@ -82,6 +83,17 @@ class Installation:
         self.kubectl("scale", "deployment/joulebench-operator", f"--replicas={replicas}")
         self.kubectl("rollout", "status", "deployment/joulebench-operator", "--timeout=60s")
         self.cluster.wait(lambda: len(self.operator_pods()) == replicas, what=f"{replicas} operators")
+
+    def move_exporter(self, *, away: bool) -> None:
+        """Take the exporter from its nodes, or bring it back; returns once that is so."""
+        # What is null is removed.
+        patch = {"spec": {"template": {"spec": {"nodeSelector": {"example.org/away": "true" if away else None}}}}}
+        self.kubectl("patch", "daemonset/joulebench-exporter", "--type=merge", f"--patch={json.dumps(patch)}")
+        if away:
+            pods = "--selector=app.kubernetes.io/component=exporter"
+            self.cluster.wait(lambda: not self.kubectl("get", "pods", pods), what="the end of the exporter")
+        else:
+            self.kubectl("rollout", "status", "daemonset/joulebench-exporter", "--timeout=60s")
 
     def metrics(self, pod: Mapping[str, Any] | None = None) -> dict[tuple[str, str], float]:
         """The samples of an operator by name and labels, each as text."""

@@ -1,48 +1,28 @@
 """The operator, installed with the chart: `kubectl apply` ends in results, whatever happens on the way."""
 
-from collections import Counter
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
-from tests.cluster.benchmarks import Benchmark, example, gpus_in_use, model_server, pods, run, simulator
-from tests.cluster.cluster import Cluster
+from tests.cluster.benchmarks import (
+    SLOW,
+    Benchmark,
+    Server,
+    everything_was_answered_once,
+    example,
+    gpus_in_use,
+    model_server,
+    pods,
+    run,
+    simulator,
+    started,
+)
 from tests.cluster.fakegpu.gpus import FakeGpu
 from tests.cluster.figures import FIGURES
 from tests.cluster.installation import Installation
-from tests.cluster.objects import Object
 from tests.cluster.session import Namespace
 from tests.cluster.waiting import until
 
 from joulebench_api.contracts.energy import SensorKind
 
-SLOW: dict[str, Any] = {"engineArgs": {"resting-watts": 0.01, "words": "150-150"}}
-"""A server that takes a while for each answer, so that things can happen meanwhile."""
-
-
-@pytest.fixture(scope="module")
-def installation(
-    cluster: Cluster, gpus_of_node: list[FakeGpu], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Installation]:
-    """The chart, installed on a node with eight GPUs."""
-    assert len(gpus_of_node) == 8
-    installed = Installation.install(cluster, tmp_path_factory.mktemp("values"))
-    yield installed
-    installed.remove()
-
-
 pytestmark = pytest.mark.usefixtures("installation")
-
-
-def started(namespace: Namespace, *objects: Object) -> list[Benchmark]:
-    """Apply objects; the runs among them."""
-    namespace.apply(*objects)
-    return [Benchmark(namespace, one["metadata"]["name"]) for one in objects if one["kind"] == "BenchmarkRun"]
-
-
-def everything_was_answered_once(benchmark: Benchmark, *, questions: int) -> None:
-    asked = Counter((row["record_id"], row["epoch"]) for row in benchmark.rows("queries"))
-    assert (len(asked), set(asked.values())) == (questions, {1})
 
 
 def nothing_is_held(benchmark: Benchmark, gpus: list[FakeGpu]) -> None:
@@ -202,12 +182,7 @@ def test_what_belongs_to_others_is_left_alone(namespace: Namespace) -> None:
     theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "taken"}, "spec": {"ports": [{"port": 1}]}}
     namespace.apply(theirs)
     namespace.apply(model_server("taken"))
-
-    def reason() -> str:
-        conditions = namespace.get("msrv", "taken").get("status", {}).get("conditions", [])
-        return next((str(one["reason"]) for one in conditions if one["type"] == "Ready"), "")
-
-    until(lambda: reason() == "NameTaken", what="the reason NameTaken", timeout_seconds=20)
+    Server(namespace, "taken").until("NameTaken", seconds=20)
     assert namespace.get("service", "taken")["spec"]["ports"][0]["port"] == 1
 
 

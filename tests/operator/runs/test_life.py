@@ -310,7 +310,33 @@ def test_the_stage_of_results_lasts_until_the_job_says_how_it_ended() -> None:
 
     assert [stage["name"] for stage in world.last.status["stages"]] == ["preflight", "server", "run", "results"]
     assert "endTime" not in world.last.status["stages"][-1]
-    assert world.says("Ready") == ("False", "StoringResults")
+    assert world.ready == "StoringResults"
+
+
+def test_a_meter_that_ends_and_answers_no_more_still_stores_results() -> None:
+    world = World().asking()
+    world.meter_says(stage=Stage.EXPORT)
+    world.visit(after=5)
+    for inquiry in world.last.inquiries:
+        world.cache.answered(inquiry, None)
+    world.visit(after=2)
+
+    assert world.ready == "StoringResults"
+    assert "endTime" not in world.last.status["stages"][-1]
+
+
+def test_a_meter_that_fails_while_it_stores_results_is_followed_by_another_that_may_ask() -> None:
+    world = World().asking()
+    world.meter_says(stage=Stage.EXPORT)
+    world.visit(after=5)
+    world.job_pod("first-1", containerStatuses=[ended("driver", 0), ended("meter", 137)])
+    world.visit(after=1)
+    assert world.ready == "Retrying"
+    world.pods_go()
+    world.meter_says(stage=Stage.RUN)
+    world.visit(after=20)
+
+    assert world.ready == "Running"
 
 
 def test_a_run_that_found_no_counter_says_at_its_end_that_it_has_no_joules() -> None:

@@ -1,11 +1,13 @@
 """A table of situations and what a run says of itself in each."""
 
+import json
 from typing import Any
 
 import pytest
 from tests.operator.runs.builders import (
     EXTERNAL,
     REF,
+    SUMMARY,
     TEMPLATE,
     World,
     ended,
@@ -18,6 +20,7 @@ from tests.operator.runs.builders import (
 
 from joulebench_api.configuration import OperatorConfiguration
 from joulebench_operator.decision import Settings
+from joulebench_operator.kinds import Key
 
 REQUIRED = {"policy": "Required"}
 
@@ -553,6 +556,33 @@ def test_a_pod_that_failed_is_followed_by_another() -> None:
 
     assert world.ready == "Retrying"
     assert world.children("ModelServer") == ["first-model"]
+
+
+def test_what_a_pod_said_that_is_followed_by_another_is_no_end_of_the_run() -> None:
+    world = World().asking()
+    said = json.dumps({"state": "interrupted", "summary": {"counts": {"asked": 5, "answered": 5}}})
+    first = world.job_pod("first-1", containerStatuses=[ended("meter", 75, said)])
+    world.visit()
+    world.cache.put({**first, "metadata": {**first["metadata"], "name": "first-1-0"}})
+    world.seconds += 30
+    world.meter_says(total=20, asked=12, answered=12)
+    world.visit()
+    assert "summary" not in world.last.status
+    assert world.last.status["progress"]["display"] == "12/20"
+
+    world.job_pod(
+        "first-1", containerStatuses=[ended("meter", 0, json.dumps({"state": "completed", "summary": SUMMARY}))]
+    )
+    world.visit()
+    # It was being evicted, so it is gone before the Job's end is heard of.
+    world.cache.remove(Key("Pod", "team", "first-1-1"))
+    world.visit()
+    world.end_job("first-1")
+    world.visit(after=60)
+
+    assert world.ready == "Succeeded"
+    assert world.last.status["summary"]["counts"]["asked"] == 20
+    assert world.last.status["progress"]["display"] == "20/20"
 
 
 def test_the_meter_s_last_words_are_waited_for_after_its_job_s_end() -> None:

@@ -176,9 +176,9 @@ def running(*, since: float = 20, ready: float | None = None, unready: float | N
     return _status(conditions, running={"startedAt": time(since)}, started=started, **more)
 
 
-def ended(exit_code: int = 1, *, since: float = 20, until: float = 40, reason: str = "Error") -> Object:
+def ended(exit_code: int = 1, *, since: float = 20, until: float = 40, reason: str = "Error", **more: Any) -> Object:
     """How a container ended."""
-    return {"exitCode": exit_code, "reason": reason, "startedAt": time(since), "finishedAt": time(until)}
+    return {"exitCode": exit_code, "reason": reason, "startedAt": time(since), "finishedAt": time(until), **more}
 
 
 def crashed(exit_code: int = 1, *, restarts: int = 1, **how: Any) -> Object:

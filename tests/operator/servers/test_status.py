@@ -146,6 +146,11 @@ FAILURES: list[tuple[Object, str, str, bool]] = [
         "InvalidSpec", "runAsNonRoot", False,
     ),
     (waiting("RunContainerError", 'exec: "vllm": not found in $PATH'), "ServerCrashed", "not found in $PATH", False),
+    (
+        waiting("RunContainerError", "container init was OOM-killed (memory limit too low?)"),
+        "OutOfMemory", "memory limit too low", False,
+    ),
+    (crashed(128, message='exec: "vllm": not found in $PATH'), "ServerCrashed", "1 time: exec: \"vllm\"", False),
     (crashed(137, reason="OOMKilled"), "OutOfMemory", "more memory than its limit", False),
     (crashed(1, restarts=3), "ServerCrashed", "exit code 1, started again 3 times", False),
     (

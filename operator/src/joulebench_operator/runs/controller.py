@@ -62,7 +62,7 @@ def _refused(item: Object, attempt: Attempt, refusal: RefusedRunError, context: 
 
 
 def _on(seen: Situation) -> Decision:
-    words = last_words(list(seen.runner.pods))
+    words = last_words(seen.runner.job, seen.runner.pods)
     return Decision(
         children=children(seen),
         conditions=conditions(seen, words),
@@ -74,7 +74,7 @@ def _on(seen: Situation) -> Decision:
 
 
 def _ended(seen: Situation) -> Decision:
-    words = last_words(list(seen.runner.pods))
+    words = last_words(seen.runner.job, seen.runner.pods)
     left, kept = remains(seen.item, seen.context, left=ttl_seconds(seen.item))
     return Decision(
         children=kept,

@@ -87,7 +87,7 @@ def _asking(seen: Situation) -> Headline:
     job, alias = seen.runner.job, seen.servers[0]
     if job is not None and jobs_seen.is_over(job):
         return Headline(Reason.STORING_RESULTS, "the runner has ended; its last words are waited for")
-    if seen.stage is RunStage.RESULTS:
+    if seen.stage is RunStage.RESULTS and not seen.runner.has_failed:
         return Headline(Reason.STORING_RESULTS, "all is asked; results are being written")
     if seen.runner.is_running:
         return Headline(Reason.RUNNING, f"questions are asked of {_name(alias)}")

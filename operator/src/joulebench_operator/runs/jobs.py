@@ -17,8 +17,6 @@ from joulebench_operator.runs.volumes import FETCH, METER, PREFLIGHT
 _QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 _PRIORITY_LABEL: Final = "kueue.x-k8s.io/priority-class"
 _PREFLIGHT_RETRIES: Final = 2
-_FINAL_CODES: Final = [1, 2, 3]
-"""Exit codes of the meter that trying again would not change: failed, wrong input, a requirement not met."""
 _INTERRUPTED: Final = 130
 """Of a meter that was asked to end, by `suspend` or by Kueue that takes the quota back: no failure, so no retry."""
 _WRONG_INPUT: Final = 2
@@ -78,7 +76,7 @@ def _rules(begins: set[str]) -> list[Object]:
     """What each end of a pod means. The first rule that fits counts; what none names is counted as a retry."""
     return [
         _disruption(),
-        _exits(METER, _FINAL_CODES, "FailJob"),
+        _exits(METER, [*jobs_seen.FINAL_CODES], "FailJob"),
         *(_exits(name, [_WRONG_INPUT], "FailJob") for name in (PREFLIGHT, FETCH) if name in begins),
         _exits(METER, [_INTERRUPTED], "Ignore"),
         _exits(METER, [EXIT_INFRASTRUCTURE], "Count"),

@@ -11,6 +11,8 @@ from joulebench_operator.names import ATTEMPT_LABEL, PART_LABEL, RUN_LABEL
 from joulebench_operator.objects import Object
 from joulebench_operator.runs.recorded import objects, text, time_of
 
+FINAL_CODES: Final = (1, 2, 3)
+"""Exit codes of the meter that trying again would not change: failed, wrong input, a requirement not met."""
 PODS_LAG: Final = timedelta(seconds=15)
 """How much later than its Job's end the end of a pod may be heard of: the two are watched apart."""
 

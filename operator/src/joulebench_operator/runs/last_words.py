@@ -1,7 +1,7 @@
 """The meter's termination message, read as far as this release knows its words."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -17,9 +17,18 @@ from joulebench_operator.runs.volumes import METER
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def last_words(pods: list[Object]) -> TerminationMessage | None:
-    """The message of the newest pod whose meter has left one."""
-    return next((words for pod in pods if (words := read(jobs_seen.message(pod, METER))) is not None), None)
+def last_words(job: Object | None, pods: Sequence[Object]) -> TerminationMessage | None:
+    """The message of the newest pod whose meter has left one that counts.
+
+    What a pod said that is followed by another is no end; it counts only if there is none any more.
+    """
+    has_failed = job is not None and jobs_seen.failure(job) is not None
+    said = (jobs_seen.message(pod, METER) for pod in pods if has_failed or _is_final(pod))
+    return next((words for message in said if (words := read(message)) is not None), None)
+
+
+def _is_final(pod: Object) -> bool:
+    return (jobs_seen.ended(pod, METER) or {}).get("exitCode") in (0, *jobs_seen.FINAL_CODES)
 
 
 def has_no_joules(words: TerminationMessage | None) -> bool:

@@ -48,7 +48,7 @@ def outcome(
     """
     if not jobs_seen.is_over(job) or jobs_seen.may_tell_more(job, pods, METER, now=context.now):
         return None
-    words = last_words(pods)
+    words = last_words(job, pods)
     if jobs_seen.completed(job):
         done = (
             "all is asked and stored, without joules" if has_no_joules(words) else "all is asked, measured and stored"

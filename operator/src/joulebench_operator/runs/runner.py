@@ -45,7 +45,13 @@ class Runner:
     @property
     def failures(self) -> int:
         """How many of its pods have failed."""
-        return 0 if self.job is None else jobs_seen.failures(self.job)
+        counted = 0 if self.job is None else jobs_seen.failures(self.job)
+        return max(counted, 1) if self.has_failed else counted
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether its newest pod has, or is about to: a container of it has."""
+        return any(self.pods and jobs_seen.exit_codes(self.pods[0]).values())
 
     @property
     def waits_for_quota(self) -> bool:

@@ -159,7 +159,7 @@ def _stage_of_runner(seen: Situation) -> RunStage:
     if seen.runner.is_ending:
         return RunStage.RESULTS
     if is_open(seen.attempt.recorded, RunStage.RESULTS) and seen.runner.status is None:
-        # The meter is ending, or has ended; the Job tells how in a moment.
+        # The meter does not answer while it ends, and then it is gone; the Job tells how in a moment.
         return RunStage.RESULTS
     has_begun = seen.runner.job is not None and is_open(seen.attempt.recorded, RunStage.RUN)
     begins = seen.runner.is_asking or (seen.runner.is_running and seen.servers_are_ready)

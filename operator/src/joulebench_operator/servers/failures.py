@@ -65,7 +65,7 @@ def _not_started(pod: SeenPod) -> Failure | None:
         return Failure(Reason.IMAGE_PULL_FAILED, text)
     if why == _WRONG_CONFIG:
         return _wrong_config(pod.waiting, text)
-    return Failure(Reason.SERVER_CRASHED, text) if why in _NOT_STARTED else None
+    return Failure(cause(text)[0], text) if why in _NOT_STARTED else None
 
 
 def _wrong_config(waiting: Object, text: str) -> Failure:
@@ -95,7 +95,8 @@ def _ended(pod: SeenPod, limit: timedelta, cache: Cache) -> Failure | None:
         return Failure(Reason.OUT_OF_MEMORY, f"{_how(pod)}: it used more memory than its limit")
     inquiry = last_words(pod, str(pod.item["metadata"]["namespace"]))
     words = None if inquiry is None else cache.answer(inquiry)
-    reason, line = cause(words or "")
+    # One that could not even be started has no log, and the node says why.
+    reason, line = cause(words or str(pod.ended.get("message") or ""))
     if reason is Reason.SERVER_CRASHED and _ran(pod) >= limit - _KILL_SLACK:
         return _timeout(pod, limit)
     return Failure(reason, f"{_how(pod)}: {line}" if line else _how(pod), hopeless=is_hopeless(reason))
