@@ -8,7 +8,7 @@ DEMO_OUT ?= demo-run
 CLUSTERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill cluster cluster-stop cluster-test images lint format generate bench lock clean
+.PHONY: help setup demo test test-kill cluster cluster-stop cluster-test images lint format generate bench bench-operator lock clean
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,11 @@ generate: setup ## write everything that is generated from the code (stubs, refe
 
 bench: setup ## the bars, measured side by side on this machine
 	$(BIN)/python -m tests.bench
+
+# Exit code 3: no cluster can run on this machine; the bench then says why.
+bench-operator: setup ## the operator's bars, on a real cluster of its own (RUNS=N; 1,000 by default)
+	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3
+	$(BIN)/python -m tests.bench.operator $(if $(RUNS),--runs $(RUNS))
 
 lock: setup ## resolve the dependencies anew; LOCK_FLAGS=--upgrade takes the newest of everything
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -2,9 +2,13 @@
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from joulebench_operator.cache import Cache
 from joulebench_operator.inquiry import MeterStatus
 from joulebench_operator.kinds import POD, Key
+from joulebench_operator.names import PART_LABEL, RUN_LABEL
 from joulebench_operator.objects import Object
 
 
@@ -56,6 +60,30 @@ def test_objects_are_found_by_owner_and_by_labels() -> None:
     assert [item["metadata"]["name"] for item in found.owned(POD, owner)] == ["a"]
     assert [item["metadata"]["name"] for item in found.labelled(POD, "team", {"part": "runner"})] == ["a", "c"]
     assert found.labelled(POD, "other", {"part": "runner"}) == []
+
+
+def test_objects_are_found_by_the_labels_and_the_owner_that_they_have_now() -> None:
+    """Servers' and runs' labels are indexed."""
+    label, owner = "joulebench.dev/run", {"metadata": {"name": "job", "namespace": "team", "uid": "7"}}
+    found = cache(pod("a", owner="7", **{label: "first"}), pod("a", version=2, owner="8", **{label: "second"}))
+    assert (found.labelled(POD, "team", {label: "first"}), found.owned(POD, owner)) == ([], [])
+    assert len(found.labelled(POD, "team", {label: "second"})) == 1
+    found.remove(Key("Pod", "team", "a"))
+    assert found.labelled(POD, "team", {label: "second"}) == []
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.sampled_from("12"), st.booleans())))
+def test_an_index_finds_what_a_look_at_everything_finds(
+    steps: list[tuple[str, str, str, bool]],
+) -> None:
+    made = Cache()
+    for version, (name, run, part, stays) in enumerate(steps, start=1):
+        made.put(pod(name, version=version, **{RUN_LABEL: run, PART_LABEL: part}))
+        if not stays:
+            made.remove(Key("Pod", "team", name))
+    for labels in ({RUN_LABEL: "x"}, {PART_LABEL: "1"}, {RUN_LABEL: "y", PART_LABEL: "2"}):
+        fitting = [one for one in made.all(POD, "team") if labels.items() <= one["metadata"]["labels"].items()]
+        assert made.labelled(POD, "team", labels) == fitting
 
 
 def test_what_is_removed_is_gone() -> None:

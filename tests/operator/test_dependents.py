@@ -28,7 +28,7 @@ def names(item: Object, *known: Object) -> set[str]:
     return {f"{key.kind}/{key.name}" for key in touched(item, cache)}
 
 
-SERVER = item("ModelServer", "llama")
+SERVER = item("ModelServer", "llama", spec={})
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "Pod", "Job", "ConfigMap"])
@@ -47,9 +47,27 @@ def test_a_server_touches_itself_and_the_unfinished_runs_that_name_it() -> None:
     }
 
 
-def test_a_run_touches_the_servers_that_it_wakes_and_the_runs_that_wait_for_their_turn() -> None:
-    first, second = run("a", server="llama", finished=True), run("b", server="llama")
-    assert names(first, SERVER, first, second) == {"BenchmarkRun/a", "BenchmarkRun/b", "ModelServer/llama"}
+def test_a_run_touches_the_server_that_it_wakes() -> None:
+    sleeper = item("ModelServer", "llama", spec={"activation": "OnDemand"})
+    assert names(run("a", server="llama"), sleeper, run("a", server="llama")) == {"BenchmarkRun/a", "ModelServer/llama"}
+    assert names(run("a", server="llama"), SERVER, run("a", server="llama")) == {"BenchmarkRun/a"}
+
+
+def test_a_run_that_gives_way_touches_the_runs_that_wait_for_their_turn() -> None:
+    first, second = run("a", server="llama"), run("b", server="llama")
+    assert names(first, SERVER, first, second) == {"BenchmarkRun/a"}
+    for held_up in (
+        run("a", server="llama", finished=True),
+        {**first, "spec": {**first["spec"], "suspend": True}},
+        {**first, "status": {"conditions": [{"type": "Stalled", "status": "True", "reason": "InvalidSpec"}]}},
+        {**first, "status": {"conditions": [{"type": "Ready", "status": "False", "reason": "ServerNotFound"}]}},
+        {**first, "metadata": {**first["metadata"], "deletionTimestamp": "now"}},
+    ):
+        assert names(held_up, SERVER, held_up, second) == {"BenchmarkRun/a", "BenchmarkRun/b"}
+
+
+def test_a_run_that_is_gone_touches_the_runs_that_wait_for_their_turn() -> None:
+    assert "BenchmarkRun/b" in names(run("a", server="llama"), SERVER, run("b", server="llama"))
 
 
 def test_an_exporter_touches_every_unfinished_run_wherever_it_is() -> None:

@@ -1,13 +1,47 @@
 """The operator's picture of the cluster: what the watches last said, and what was answered. Plain memory, no I/O."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 
 from joulebench_operator.inquiry import Answer, Inquiry
 from joulebench_operator.kinds import Key, Kind
-from joulebench_operator.objects import Object, is_owned_by, key_of
+from joulebench_operator.names import PART_LABEL, RUN_LABEL, SERVER_LABEL
+from joulebench_operator.objects import Object, controller_of, key_of
 
 _DROPPED = ("managedFields",)
+
+
+_INDEXED = (SERVER_LABEL, RUN_LABEL, PART_LABEL)
+"""Labels by which objects are looked for: a visit must not look at all that there is."""
+_Mark = tuple[str, str]
+"""A label with its value, or _OWNER with the uid of the controller: what objects are found by."""
+_OWNER = ""
+
+
+class _Shelf:
+    """The objects of a kind in a namespace by name, and the names by mark."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Object] = {}
+        self._names: dict[_Mark, set[str]] = {}
+
+    def put(self, name: str, item: Object) -> None:
+        self.remove(name)
+        self.objects[name] = item
+        for mark in _marks(item):
+            self._names.setdefault(mark, set()).add(name)
+
+    def remove(self, name: str) -> None:
+        found = self.objects.pop(name, None)
+        for mark in _marks(found) if found is not None else ():
+            self._names[mark].discard(name)
+            if not self._names[mark]:
+                del self._names[mark]
+
+    def marked(self, *marks: _Mark) -> list[Object]:
+        """By name, those that have the rarest of these marks; without any mark, all."""
+        names = min((self._names.get(mark, set()) for mark in marks), key=len, default=self.objects.keys())
+        return [self.objects[name] for name in sorted(names)]
 
 
 class Cache:
@@ -16,7 +50,7 @@ class Cache:
     """
 
     def __init__(self) -> None:
-        self._objects: dict[tuple[str, str], dict[str, Object]] = defaultdict(dict)
+        self._shelves: dict[tuple[str, str], _Shelf] = {}
         self._answers: dict[Inquiry, Answer] = {}
 
     def put(self, item: Object) -> None:
@@ -24,38 +58,43 @@ class Cache:
         changes nothing.
         """
         key = key_of(item)
-        known = self._objects[key.kind, key.namespace].get(key.name)
+        known = self.get(key)
         if known is not None and _is_older(item, than=known):
             return
         metadata = {name: value for name, value in item["metadata"].items() if name not in _DROPPED}
-        self._objects[key.kind, key.namespace][key.name] = {**item, "metadata": metadata}
+        shelf = self._shelves.setdefault((key.kind, key.namespace), _Shelf())
+        shelf.put(key.name, {**item, "metadata": metadata})
 
     def remove(self, key: Key) -> None:
         """Forget an object that is gone."""
-        self._objects[key.kind, key.namespace].pop(key.name, None)
+        self._shelf(key.kind, key.namespace).remove(key.name)
 
     def get(self, key: Key) -> Object | None:
         """One object; None if it is not there."""
-        return self._objects.get((key.kind, key.namespace), {}).get(key.name)
+        return self._shelf(key.kind, key.namespace).objects.get(key.name)
 
     def all(self, kind: Kind, namespace: str) -> list[Object]:
         """All objects of a kind in a namespace, by name."""
-        found = self._objects.get((kind.name, namespace), {})
-        return [found[name] for name in sorted(found)]
+        return self._shelf(kind.name, namespace).marked()
 
     def everywhere(self, kind: Kind) -> Iterator[Object]:
         """All objects of a kind in all namespaces."""
-        for (name, _), found in sorted(self._objects.items()):
+        for (name, _), shelf in sorted(self._shelves.items(), key=itemgetter(0)):
             if name == kind.name:
-                yield from found.values()
+                yield from shelf.objects.values()
 
     def owned(self, kind: Kind, owner: Object) -> list[Object]:
         """The objects of a kind that `owner` controls."""
-        return [item for item in self.all(kind, owner["metadata"]["namespace"]) if is_owned_by(item, owner)]
+        metadata = owner["metadata"]
+        return self._shelf(kind.name, metadata["namespace"]).marked((_OWNER, metadata["uid"]))
 
     def labelled(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> list[Object]:
         """The objects of a kind in a namespace that have all these labels."""
-        return [item for item in self.all(kind, namespace) if _has(item, labels)]
+        marks = ((name, labels[name]) for name in _INDEXED if name in labels)
+        return [item for item in self._shelf(kind.name, namespace).marked(*marks) if _has(item, labels)]
+
+    def _shelf(self, kind: str, namespace: str) -> _Shelf:
+        return self._shelves.get((kind, namespace)) or _Shelf()
 
     def answered(self, inquiry: Inquiry, answer: Answer) -> bool:
         """Remember an answer; whether it is a new one."""
@@ -70,6 +109,14 @@ class Cache:
     def forget(self, inquiry: Inquiry) -> None:
         """Nobody asks this any more."""
         self._answers.pop(inquiry, None)
+
+
+def _marks(item: Object) -> Iterator[_Mark]:
+    labels = item["metadata"].get("labels") or {}
+    yield from ((name, labels[name]) for name in _INDEXED if name in labels)
+    controller = controller_of(item)
+    if controller is not None:
+        yield _OWNER, controller["uid"]
 
 
 def _is_older(item: Object, *, than: Object) -> bool:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from joulebench_api.conditions import ConditionType
+from joulebench_api.conditions import ConditionType, Reason
+from joulebench_api.v1alpha1.model_server import Activation
 from joulebench_operator.cache import Cache
 from joulebench_operator.kinds import BENCHMARK_RUN, MODEL_SERVER, POD, Key
 from joulebench_operator.names import EXPORTER_PART, PART_LABEL, RUN_LABEL, SERVER_LABEL
@@ -71,8 +72,25 @@ def _runs_on(server: str, runs: Iterable[Object]) -> Iterator[Key]:
 
 
 def _beside(run: Object, cache: Cache) -> Iterator[Key]:
-    """The servers that a run wakes up, and the runs that take turns with it."""
+    """The servers that a run wakes up, and the runs that take turns with it once it waits for nothing any more.
+
+    One that goes on keeps others waiting, which changes nothing for them: with many runs, each of them has many news.
+    """
     namespace, names = run["metadata"]["namespace"], referenced(run)
+    gives_way = _gives_way(run, cache)
     for name in names:
-        yield Key(MODEL_SERVER.name, namespace, name)
-        yield from _runs_on(name, cache.all(BENCHMARK_RUN, namespace))
+        server = cache.get(Key(MODEL_SERVER.name, namespace, name))
+        if server is not None and server["spec"].get("activation") == Activation.ON_DEMAND:
+            yield key_of(server)
+        if gives_way:
+            yield from _runs_on(name, cache.all(BENCHMARK_RUN, namespace))
+
+
+def _gives_way(run: Object, cache: Cache) -> bool:
+    """Whether a run has ended, is gone, or is held up, so that it may be another's turn."""
+    if cache.get(key_of(run)) is None or run["metadata"].get("deletionTimestamp"):
+        return True
+    status = run.get("status") or {}
+    ready, stalled = condition_of(status, ConditionType.READY), condition_of(status, ConditionType.STALLED)
+    lacks_a_server = ready is not None and ready.get("reason") == Reason.SERVER_NOT_FOUND
+    return is_finished(run) or bool(run["spec"].get("suspend")) or stalled is not None or lacks_a_server

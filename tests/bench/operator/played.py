@@ -5,6 +5,7 @@ python -m tests.bench.operator.played   # the pods' servers: every address of a 
 
 import asyncio
 import json
+from textwrap import dedent
 from typing import Any
 
 import yaml
@@ -54,8 +55,8 @@ def _running() -> Any:
     )
     template = f"""
       conditions:
-      {{{{ range $$type := list "Initialized" "Ready" "ContainersReady" }}}}
-      - {{type: {{{{ $$type | Quote }}}}, status: "True", lastTransitionTime: {{{{ Now | Quote }}}}}}
+      {{{{ range $type := list "Initialized" "Ready" "ContainersReady" }}}}
+      - {{type: {{{{ $type | Quote }}}}, status: "True", lastTransitionTime: {{{{ Now | Quote }}}}}}
       {{{{ end }}}}
       {{{{ if .spec.initContainers }}}}
       initContainerStatuses:
@@ -71,7 +72,7 @@ def _running() -> Any:
       phase: Running
       startTime: {{{{ Now | Quote }}}}
       """  # noqa: E501 - a line of the template each
-    return _stage("pod-ready", "Pending", {"statusTemplate": template.replace("$$", "$")})
+    return _stage("pod-ready", "Pending", {"statusTemplate": dedent(template)})
 
 
 def _ended() -> Any:
@@ -86,7 +87,7 @@ def _ended() -> Any:
       phase: Succeeded
       """  # noqa: E501 - a line of the template each
     of_jobs = {"key": ".metadata.ownerReferences.[].kind", "operator": "In", "values": ["Job"]}
-    found = _stage("pod-complete", "Running", {"statusTemplate": template}, of_jobs)
+    found = _stage("pod-complete", "Running", {"statusTemplate": dedent(template)}, of_jobs)
     return {**found, "spec": {**found["spec"], "delay": {"durationMilliseconds": round(RUN_SECONDS * 1000)}}}
 
 
