@@ -128,6 +128,9 @@ def test_each_cause_is_said_and_what_was_missing_may_come_later(namespace: Names
     waiting.until("Unschedulable")
     assert '"later" not found' in waiting.message
     namespace.apply(claim("later"))
+    waiting.until("SecretUnavailable")
+    namespace.apply(secret("later", **{"api-key": "any"}))
+
     for reason, told in {**benchmarks, **servers}.items():
         told.until(reason)
     for benchmark in benchmarks.values():
@@ -140,8 +143,6 @@ def test_each_cause_is_said_and_what_was_missing_may_come_later(namespace: Names
     assert "memory limit" in servers["Refused"].message
     assert servers["StartupTimeout"].condition("Stalled")["status"] == "True"
 
-    waiting.until("SecretUnavailable")
-    namespace.apply(secret("later", **{"api-key": "any"}))
     for benchmark, questions in ((longest, 4), (waiting, 12)):
         benchmark.wait("Succeeded")
         everything_was_answered_once(benchmark, questions=questions)
@@ -172,6 +173,7 @@ def test_a_runners_pod_that_ends_before_its_time_is_followed_by_another_as_often
     goes_on.wait("Succeeded")
     everything_was_answered_once(goes_on, questions=40)
     assert goes_on.summary.counts.errors == 0
+    assert goes_on.status["progress"]["display"] == "40/40"
     assert namespace.get("job", "goes-on-1")["status"]["failed"] == 1
     assert [(one["number"], one["reason"]) for one in goes_on.status["attempts"]] == [(1, "Succeeded")]
     until(lambda: gpus_in_use(namespace, gpus) == 0, what="GPUs that are given back", timeout_seconds=30)
