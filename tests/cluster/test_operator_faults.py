@@ -80,16 +80,10 @@ def running(benchmark: Benchmark, *, but: str = "") -> str:
     return until(name, what=f"a running pod of {benchmark.name}", timeout_seconds=60)
 
 
-def visited(installation: Installation) -> None:
-    """Wait until the operator has looked at runs again."""
-    sample = ("controller_runtime_reconcile_total", 'controller="BenchmarkRun",result="success"')
-
-    def visits() -> float:
-        found = [value for (name, labels), value in installation.metrics().items() if name == sample[0] and labels]
-        return sum(found)
-
-    before = visits()
-    until(lambda: visits() > before, what="a visit of the operator", timeout_seconds=30)
+def the_operator_looks_at_things(namespace: Namespace) -> None:
+    """Wait until it says something new, so that it has also seen what happened before."""
+    namespace.apply(model_server("asked", accelerator={"profile": "nobody-has-it"}))
+    Server(namespace, "asked").until("UnknownAcceleratorProfile")
 
 
 def test_each_cause_is_said_and_what_was_missing_may_come_later(namespace: Namespace, gpus: list[FakeGpu]) -> None:
@@ -128,6 +122,9 @@ def test_each_cause_is_said_and_what_was_missing_may_come_later(namespace: Names
     waiting.until("Unschedulable")
     assert '"later" not found' in waiting.message
     namespace.apply(claim("later"))
+    waiting.until("SecretUnavailable")
+    namespace.apply(secret("later", **{"api-key": "any"}))
+
     for reason, told in {**benchmarks, **servers}.items():
         told.until(reason)
     for benchmark in benchmarks.values():
@@ -140,8 +137,6 @@ def test_each_cause_is_said_and_what_was_missing_may_come_later(namespace: Names
     assert "memory limit" in servers["Refused"].message
     assert servers["StartupTimeout"].condition("Stalled")["status"] == "True"
 
-    waiting.until("SecretUnavailable")
-    namespace.apply(secret("later", **{"api-key": "any"}))
     for benchmark, questions in ((longest, 4), (waiting, 12)):
         benchmark.wait("Succeeded")
         everything_was_answered_once(benchmark, questions=questions)
@@ -172,6 +167,7 @@ def test_a_runners_pod_that_ends_before_its_time_is_followed_by_another_as_often
     goes_on.wait("Succeeded")
     everything_was_answered_once(goes_on, questions=40)
     assert goes_on.summary.counts.errors == 0
+    assert goes_on.status["progress"]["display"] == "40/40"
     assert namespace.get("job", "goes-on-1")["status"]["failed"] == 1
     assert [(one["number"], one["reason"]) for one in goes_on.status["attempts"]] == [(1, "Succeeded")]
     until(lambda: gpus_in_use(namespace, gpus) == 0, what="GPUs that are given back", timeout_seconds=30)
@@ -214,7 +210,7 @@ API_SERVER_AWAY_SECONDS: Final = 15.0
 
 
 def test_runs_go_on_while_the_api_server_is_away_and_what_is_finished_stays_so(
-    cluster: Cluster, installation: Installation, namespace: Namespace
+    cluster: Cluster, namespace: Namespace
 ) -> None:
     through, over = started(
         namespace, run("through", limit=80, server=made(**SLOW)), run("over", limit=4, server=made())
@@ -230,7 +226,7 @@ def test_runs_go_on_while_the_api_server_is_away_and_what_is_finished_stays_so(
         cluster.restart("kube-apiserver")
     cluster.wait_ready()
     cluster.wait(lambda: namespace.kubectl("delete", "job", "--selector=joulebench.dev/run=over"), what="its Jobs")
-    visited(installation)
+    the_operator_looks_at_things(namespace)
     through.wait("Succeeded")
     everything_was_answered_once(through, questions=80)
     assert len(through.pods("runner")) == 1
