@@ -268,7 +268,7 @@ def test_required_joules_are_waited_for_and_missing_ones_are_no_success(
 ) -> None:
     installation.move_exporter(away=True)
     energy = {"policy": "Required", "idleBaseline": "1s", "minCoveragePercent": 90}
-    (benchmark,) = started(namespace, run("measured", limit=40, server=made(**SLOW), energy=energy))
+    (benchmark,) = started(namespace, run("measured", limit=40, concurrency=2, server=made(**SLOW), energy=energy))
     benchmark.until("NoExporter")
     assert "node0" in benchmark.message
     installation.move_exporter(away=False)
