@@ -213,7 +213,7 @@ def test_runs_go_on_while_the_api_server_is_away_and_what_is_finished_stays_so(
     cluster: Cluster, namespace: Namespace
 ) -> None:
     through, over = started(
-        namespace, run("through", limit=80, server=made(**SLOW)), run("over", limit=4, server=made())
+        namespace, run("through", limit=160, server=made(**SLOW)), run("over", limit=4, server=made())
     )
     over.wait("Succeeded")
     answered(through)
@@ -228,7 +228,7 @@ def test_runs_go_on_while_the_api_server_is_away_and_what_is_finished_stays_so(
     cluster.wait(lambda: namespace.kubectl("delete", "job", "--selector=joulebench.dev/run=over"), what="its Jobs")
     the_operator_looks_at_things(namespace)
     through.wait("Succeeded")
-    everything_was_answered_once(through, questions=80)
+    everything_was_answered_once(through, questions=160)
     assert len(through.pods("runner")) == 1
     assert over.reason() == "Succeeded"
     assert not namespace.kubectl("get", "job", "--selector=joulebench.dev/run=over")
