@@ -266,15 +266,15 @@ def test_sharing_is_told_and_a_run_that_is_over_leaves_its_results_and_can_be_ha
 def test_required_joules_are_waited_for_and_missing_ones_are_no_success(
     installation: Installation, namespace: Namespace
 ) -> None:
-    installation.move_exporter(away=True)
     energy = {"policy": "Required", "idleBaseline": "1s", "minCoveragePercent": 90}
-    (benchmark,) = started(namespace, run("measured", limit=120, concurrency=2, server=made(**SLOW), energy=energy))
-    benchmark.until("NoExporter")
-    assert "node0" in benchmark.message
-    installation.move_exporter(away=False)
-    answered(benchmark)
-    installation.move_exporter(away=True)
     try:
+        installation.move_exporter(away=True)
+        (benchmark,) = started(namespace, run("measured", limit=120, concurrency=2, server=made(**SLOW), energy=energy))
+        benchmark.until("NoExporter")
+        assert "node0" in benchmark.message
+        installation.move_exporter(away=False)
+        answered(benchmark)
+        installation.move_exporter(away=True)
         benchmark.wait("Finished")
         assert benchmark.reason() == "EnergyIncomplete"
         assert benchmark.condition("ResultsStored")["status"] == "True"
