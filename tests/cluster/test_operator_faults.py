@@ -150,8 +150,8 @@ def test_a_runners_pod_that_ends_before_its_time_is_followed_by_another_as_often
 ) -> None:
     goes_on, given_up = started(
         namespace,
-        run("goes-on", limit=40, server=made(**SLOW)),
-        run("given-up", limit=40, server=made(**SLOW), retryLimit=0),
+        run("goes-on", limit=120, server=made(**SLOW)),
+        run("given-up", limit=120, server=made(**SLOW), retryLimit=0),
     )
     answered(given_up)
     kill(namespace, running(given_up), "meter")
@@ -165,9 +165,9 @@ def test_a_runners_pod_that_ends_before_its_time_is_followed_by_another_as_often
 
     evict(namespace, running(goes_on, but=first))
     goes_on.wait("Succeeded")
-    everything_was_answered_once(goes_on, questions=40)
+    everything_was_answered_once(goes_on, questions=120)
     assert goes_on.summary.counts.errors == 0
-    assert goes_on.status["progress"]["display"] == "40/40"
+    assert goes_on.status["progress"]["display"] == "120/120"
     assert namespace.get("job", "goes-on-1")["status"]["failed"] == 1
     assert [(one["number"], one["reason"]) for one in goes_on.status["attempts"]] == [(1, "Succeeded")]
     until(lambda: gpus_in_use(namespace, gpus) == 0, what="GPUs that are given back", timeout_seconds=30)
@@ -187,7 +187,7 @@ def test_a_server_that_is_deleted_is_waited_for_and_a_run_that_is_deleted_leaves
     waits, goes = started(
         namespace,
         lent,
-        run("waits", limit=40, server=named("lent")),
+        run("waits", limit=120, server=named("lent")),
         run("goes", limit=200, server=made(**SLOW)),
     )
     answered(waits)
@@ -202,7 +202,7 @@ def test_a_server_that_is_deleted_is_waited_for_and_a_run_that_is_deleted_leaves
     )
     namespace.apply(lent)
     waits.wait("Succeeded")
-    everything_was_answered_once(waits, questions=40)
+    everything_was_answered_once(waits, questions=120)
     assert waits.summary.counts.errors == 0
 
 
@@ -213,7 +213,7 @@ def test_runs_go_on_while_the_api_server_is_away_and_what_is_finished_stays_so(
     cluster: Cluster, namespace: Namespace
 ) -> None:
     through, over = started(
-        namespace, run("through", limit=80, server=made(**SLOW)), run("over", limit=4, server=made())
+        namespace, run("through", limit=160, server=made(**SLOW)), run("over", limit=4, server=made())
     )
     over.wait("Succeeded")
     answered(through)
@@ -228,7 +228,7 @@ def test_runs_go_on_while_the_api_server_is_away_and_what_is_finished_stays_so(
     cluster.wait(lambda: namespace.kubectl("delete", "job", "--selector=joulebench.dev/run=over"), what="its Jobs")
     the_operator_looks_at_things(namespace)
     through.wait("Succeeded")
-    everything_was_answered_once(through, questions=80)
+    everything_was_answered_once(through, questions=160)
     assert len(through.pods("runner")) == 1
     assert over.reason() == "Succeeded"
     assert not namespace.kubectl("get", "job", "--selector=joulebench.dev/run=over")
@@ -241,8 +241,8 @@ def test_sharing_is_told_and_a_run_that_is_over_leaves_its_results_and_can_be_ha
     first, second = started(
         namespace,
         model_server("shared", **SLOW),
-        run("first", limit=16, server=shared, ttlAfterFinished="1s"),
-        run("second", limit=16, server=shared),
+        run("first", limit=80, server=shared, ttlAfterFinished="1s"),
+        run("second", limit=80, server=shared),
     )
     for benchmark in (first, second):
         benchmark.wait("Succeeded")
@@ -258,27 +258,27 @@ def test_sharing_is_told_and_a_run_that_is_over_leaves_its_results_and_can_be_ha
     until(lambda: len(first.status["attempts"]) == 2, what="a second attempt", timeout_seconds=20)
     first.wait("Succeeded")
     assert first.folder != before
-    everything_was_answered_once(first, questions=16)
-    assert Summary.model_validate_json((before / "summary.json").read_bytes()).counts.answered == 16
+    everything_was_answered_once(first, questions=80)
+    assert Summary.model_validate_json((before / "summary.json").read_bytes()).counts.answered == 80
     assert [(one["number"], one["reason"]) for one in first.status["attempts"]] == [(1, "Succeeded"), (2, "Succeeded")]
 
 
 def test_required_joules_are_waited_for_and_missing_ones_are_no_success(
     installation: Installation, namespace: Namespace
 ) -> None:
-    installation.move_exporter(away=True)
     energy = {"policy": "Required", "idleBaseline": "1s", "minCoveragePercent": 90}
-    (benchmark,) = started(namespace, run("measured", limit=40, server=made(**SLOW), energy=energy))
-    benchmark.until("NoExporter")
-    assert "node0" in benchmark.message
-    installation.move_exporter(away=False)
-    answered(benchmark)
-    installation.move_exporter(away=True)
     try:
+        installation.move_exporter(away=True)
+        (benchmark,) = started(namespace, run("measured", limit=120, concurrency=2, server=made(**SLOW), energy=energy))
+        benchmark.until("NoExporter")
+        assert "node0" in benchmark.message
+        installation.move_exporter(away=False)
+        answered(benchmark)
+        installation.move_exporter(away=True)
         benchmark.wait("Finished")
         assert benchmark.reason() == "EnergyIncomplete"
         assert benchmark.condition("ResultsStored")["status"] == "True"
-        everything_was_answered_once(benchmark, questions=40)
+        everything_was_answered_once(benchmark, questions=120)
     finally:
         installation.move_exporter(away=False)
 
@@ -297,9 +297,11 @@ def test_nothing_hangs_in_deletion_with_the_operator_or_without(
         answered(benchmark)
     left.kubectl("wait", "msrv/served", "--for=condition=Ready", "--timeout=60s")
 
-    cluster.kubectl("delete", "namespace", attended.name, "--timeout=60s")
+    # Kubernetes itself waits for the pods of a namespace, for half of their grace, before it deletes the rest.
+    cluster.kubectl("delete", "namespace", attended.name, "--wait=false")
+    until(lambda: not attended.kubectl("get", "pods"), what="the end of its pods", timeout_seconds=60)
     installation.scale(0)
-    cluster.kubectl("delete", "namespace", left.name, "--timeout=60s")
+    cluster.kubectl("delete", "namespace", left.name, "--wait=false")
     take_definitions_away(cluster)
     nothing_is_left(namespace)
     bring_definitions_back(cluster)
@@ -312,6 +314,8 @@ def test_nothing_hangs_in_deletion_with_the_operator_or_without(
     bring_definitions_back(cluster)
     (after,) = started(namespace, run("after", limit=4))
     after.wait("Succeeded", seconds=60)
+    gone = ("wait", "--for=delete", f"namespace/{attended.name}", f"namespace/{left.name}")
+    cluster.kubectl(*gone, "--timeout=120s", timeout_seconds=130)
 
 
 def take_definitions_away(cluster: Cluster) -> None:

@@ -325,6 +325,14 @@ def test_a_meter_that_ends_and_answers_no_more_still_stores_results() -> None:
     assert "endTime" not in world.last.status["stages"][-1]
 
 
+def test_a_meter_that_ended_while_nobody_looked_has_stored_results() -> None:
+    world = World().asking()
+    world.job_pod("first-1", containerStatuses=[ended("driver", 0), ended("meter", 0)])
+    world.visit(after=30)
+
+    assert world.ready == "StoringResults"
+
+
 def test_a_meter_that_fails_while_it_stores_results_is_followed_by_another_that_may_ask() -> None:
     world = World().asking()
     world.meter_says(stage=Stage.EXPORT)

@@ -34,8 +34,11 @@ class Runner:
 
     @property
     def is_ending(self) -> bool:
-        """Whether all is asked."""
-        return self.status is not None and self.status.stage in _ENDING
+        """Whether all is asked: by the meter's word, or because it has ended well."""
+        if self.status is not None:
+            return self.status.stage in _ENDING
+        end = jobs_seen.ended(self.pods[0], METER) if self.pods else None
+        return end is not None and end.get("exitCode") == 0
 
     @property
     def is_asking(self) -> bool:
