@@ -200,6 +200,18 @@ def test_the_last_words_tell_the_cause(words: str, reason: str, hopeless: bool) 
     assert condition(decided).message.endswith(words)
 
 
+def test_an_engine_of_several_processes_is_told_by_the_error_that_the_others_refer_to() -> None:
+    here = world()
+    here.pod(**crashed(1))
+    here.say(
+        "(EngineCore pid=85) ValueError: heads cannot be divided\n"
+        "(APIServer pid=1) Traceback (most recent call last):\n"
+        "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.\n"
+        "resource_tracker.py: UserWarning: there appear to be leaked objects\n"
+    )
+    assert condition(here.decide()).message.endswith("ValueError: heads cannot be divided")
+
+
 def test_what_is_told_is_never_too_long_for_a_condition() -> None:
     here = world()
     here.pod(**unschedulable("no room " * 500))
