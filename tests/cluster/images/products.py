@@ -38,7 +38,11 @@ def product(name: str) -> Product:
     Raises:
         ClusterError: it cannot be built.
     """
-    image = IMAGES[name]
+    return made(IMAGES[name])
+
+
+def made(image: Image) -> Product:
+    """The same of an image that is not among those that are published."""
     tag = f"localhost/{image.reference}:1"
     return Product(tag, kept(tag, _content(image), lambda archive: build(archive, image, tag=tag)))
 
