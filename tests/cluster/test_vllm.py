@@ -47,7 +47,9 @@ def image(cluster: Cluster) -> Product:
     return built
 
 
-def vllm(image: Product, *, model: str = f"/models/{MODEL}", engine_args: Mapping[str, Any] | None = None) -> Object:
+def vllm(
+    image: Product, *, model: str = f"/models/{MODEL}", engine_args: Mapping[str, Any] | None = None, cache_gib: int = 1
+) -> Object:
     """The spec of a model server without accelerators whose model is in its image."""
     return {
         "engine": "vLLM",
@@ -58,7 +60,7 @@ def vllm(image: Product, *, model: str = f"/models/{MODEL}", engine_args: Mappin
         "accelerator": {"count": 0},
         "maxModelLen": 2048,
         "engineArgs": {"dtype": "bfloat16", "enforce-eager": True, "max-num-seqs": 16, **(engine_args or {})},
-        "env": [{"name": "VLLM_CPU_KVCACHE_SPACE", "value": "1"}],
+        "env": [{"name": "VLLM_CPU_KVCACHE_SPACE", "value": str(cache_gib)}],
         "resources": {"requests": {"cpu": "500m", "memory": "6Gi"}, "limits": {"cpu": "2", "memory": "6Gi"}},
     }
 
@@ -138,6 +140,7 @@ def test_what_a_real_vllm_says_at_its_end_is_told_by_its_cause(namespace: Namesp
             "unrecognized arguments: --no-such-flag",
             vllm(image, engine_args={"no-such-flag": 1}),
         ),
+        "no-room": ("OutOfMemory", "Available memory on node", vllm(image, cache_gib=1000)),
         "no-model": ("ModelUnavailable", "/models/absent", vllm(image, model="/models/absent")),
     }
     namespace.apply(*(model_server(name, spec) for name, (_, _, spec) in wrong.items()))
@@ -158,7 +161,7 @@ def told(namespace: Namespace, server: str, reason: str) -> str:
     until(
         lambda: ready().get("reason") == reason,
         what=f"{reason} of {server}",
-        timeout_seconds=120,
+        timeout_seconds=180,
         hint=lambda: str(ready()),
     )
     return str(ready()["message"])

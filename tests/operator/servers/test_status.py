@@ -179,6 +179,11 @@ def test_a_failure_is_told_by_its_cause(state: Object, reason: str, text: str, h
         ("OSError: org/x is not a local folder and is not a valid model identifier", "ModelUnavailable", False),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "OutOfMemory", False),
         ("ValueError: No available memory for the cache blocks.", "OutOfMemory", False),
+        (
+            "ValueError: Available memory on node 0 (15.2/23.4 GiB) on kv cache allocation is less than requested memory",
+            "OutOfMemory",
+            False,
+        ),
         ("there is no model file at /model/a.gguf", "ModelUnavailable", False),
         (
             "ValueError: Free memory on device cuda:0 (1.0/80.0 GiB) on startup is less than desired",

@@ -19,6 +19,7 @@ _SIGNS: Final[Mapping[Reason, str]] = {
     # Not "out of memory" alone: vLLM's advice on it is in every log.
     Reason.OUT_OF_MEMORY: r"(CUDA|HIP|XPU) out of memory|error: out of memory|failed: out of memory|OutOfMemoryError"
     r"|No available memory for the cache blocks|KV cache is needed, which is larger|Free memory on device"
+    r"|Available memory on node .{1,80} is less than"
     r"|std::bad_alloc|Cannot allocate memory",
 }
 """By reason, in the order in which they are looked for: a model that is not there is no matter of memory."""
