@@ -61,7 +61,7 @@ def vllm(
         "maxModelLen": 2048,
         "engineArgs": {"dtype": "bfloat16", "enforce-eager": True, "max-num-seqs": 16, **(engine_args or {})},
         "env": [{"name": "VLLM_CPU_KVCACHE_SPACE", "value": str(cache_gib)}],
-        "resources": {"requests": {"cpu": "500m", "memory": "6Gi"}, "limits": {"cpu": "2", "memory": "6Gi"}},
+        "resources": {"requests": {"cpu": "250m", "memory": "6Gi"}, "limits": {"cpu": "2", "memory": "6Gi"}},
     }
 
 
@@ -140,8 +140,8 @@ def test_what_a_real_vllm_says_at_its_end_is_told_by_its_cause(namespace: Namesp
             "unrecognized arguments: --no-such-flag",
             vllm(image, engine_args={"no-such-flag": 1}),
         ),
-        "no-room": ("OutOfMemory", "Available memory on node", vllm(image, cache_gib=1000)),
         "no-model": ("ModelUnavailable", "/models/absent", vllm(image, model="/models/absent")),
+        "no-room": ("OutOfMemory", "Available memory on node", vllm(image, cache_gib=1000)),
     }
     namespace.apply(*(model_server(name, spec) for name, (_, _, spec) in wrong.items()))
 

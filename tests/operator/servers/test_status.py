@@ -180,7 +180,7 @@ def test_a_failure_is_told_by_its_cause(state: Object, reason: str, text: str, h
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "OutOfMemory", False),
         ("ValueError: No available memory for the cache blocks.", "OutOfMemory", False),
         (
-            "ValueError: Available memory on node 0 (15.2/23.4 GiB) on kv cache allocation is less than requested memory",
+            "ValueError: Available memory on node 0 (15.2/23.4 GiB) on kv cache allocation is less than requested",
             "OutOfMemory",
             False,
         ),
