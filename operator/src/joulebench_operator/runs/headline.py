@@ -7,6 +7,7 @@ from joulebench_api.conditions import ConditionType, Reason
 from joulebench_operator.runs import jobs_seen, recorded
 from joulebench_operator.runs.servers import Server
 from joulebench_operator.runs.situation import Situation
+from joulebench_operator.runs.stages import RunStage
 from joulebench_operator.runs.trouble import Trouble, reason_of
 
 
@@ -86,9 +87,10 @@ def _asking(seen: Situation) -> Headline:
     job, alias = seen.runner.job, seen.servers[0]
     if job is not None and jobs_seen.is_over(job):
         return Headline(Reason.STORING_RESULTS, "the runner has ended; its last words are waited for")
-    if seen.runner.is_ending:
+    if seen.stage is RunStage.RESULTS:
         return Headline(Reason.STORING_RESULTS, "all is asked; results are being written")
-    if seen.runner.is_running:
+    # One that has ended well says no more until its Job has: it would be written for a second.
+    if seen.runner.is_running or seen.runner.has_ended_well:
         return Headline(Reason.RUNNING, f"questions are asked of {_name(alias)}")
     if seen.runner.failures:
         return Headline(
