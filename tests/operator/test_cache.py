@@ -49,9 +49,11 @@ def test_a_new_object_of_the_same_name_takes_the_place_of_the_old_one() -> None:
 
 
 def test_what_is_of_no_use_is_not_kept() -> None:
-    found = cache(pod("a")).get(Key("Pod", "team", "a"))
+    spec = {"nodeName": "gpu-1", "containers": [{"name": "meter"}]}
+    found = cache({**pod("a"), "spec": spec}).get(Key("Pod", "team", "a"))
     assert found is not None
     assert "managedFields" not in found["metadata"]
+    assert found["spec"] == {"nodeName": "gpu-1"}
 
 
 def test_objects_are_found_by_owner_and_by_labels() -> None:

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from operator import itemgetter
+from sys import intern
+from typing import Any
 
 from joulebench_operator.inquiry import Answer, Inquiry
-from joulebench_operator.kinds import Key, Kind
+from joulebench_operator.kinds import POD, Key, Kind
 from joulebench_operator.names import PART_LABEL, RUN_LABEL, SERVER_LABEL
 from joulebench_operator.objects import Object, controller_of, key_of
 
 _DROPPED = ("managedFields",)
+_KEPT_OF_PODS = ("nodeName", "schedulingGates")
+"""Of a pod's spec. Decisions know what they asked for; with thousands of pods the rest is most of the memory."""
 
 
 _INDEXED = (SERVER_LABEL, RUN_LABEL, PART_LABEL)
@@ -61,9 +65,8 @@ class Cache:
         known = self.get(key)
         if known is not None and _is_older(item, than=known):
             return
-        metadata = {name: value for name, value in item["metadata"].items() if name not in _DROPPED}
         shelf = self._shelves.setdefault((key.kind, key.namespace), _Shelf())
-        shelf.put(key.name, {**item, "metadata": metadata})
+        shelf.put(key.name, _shared(_trimmed(item)))
 
     def remove(self, key: Key) -> None:
         """Forget an object that is gone."""
@@ -109,6 +112,22 @@ class Cache:
     def forget(self, inquiry: Inquiry) -> None:
         """Nobody asks this any more."""
         self._answers.pop(inquiry, None)
+
+
+def _trimmed(item: Object) -> Object:
+    """The object without what no decision reads."""
+    metadata = {name: value for name, value in item["metadata"].items() if name not in _DROPPED}
+    if item["kind"] != POD.name or "spec" not in item:
+        return {**item, "metadata": metadata}
+    spec = {name: value for name, value in item["spec"].items() if name in _KEPT_OF_PODS}
+    return {**item, "metadata": metadata, "spec": spec}
+
+
+def _shared(value: Any) -> Any:
+    """The same with names of fields that all objects share: each answer of the API server brings its own."""
+    if isinstance(value, dict):
+        return {intern(name): _shared(entry) for name, entry in value.items()}
+    return [_shared(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _marks(item: Object) -> Iterator[_Mark]:

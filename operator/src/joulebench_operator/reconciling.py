@@ -122,22 +122,32 @@ class Reconciler:
         self._cache.put(gone)
 
     async def _make_one(self, owner: Object, key: Key, child: Child) -> None:
-        found = self._cache.get(key) or await self._kube.get(key)
+        found = self._cache.get(key)
+        if found is None and child.once:
+            self._cache.put(await self._create(owner, owned(child.body, owner)))
+            return
+        found = found or await self._kube.get(key)
         intended = owned(child.body, owner)
         if found is not None:
             _check_owner(found, owner)
             if child.once or self._stands(key_of(owner), intended, found):
                 return
         _count(intended, "apply")
-        if child.once:
-            made = await self._kube.create(intended)
-            if made is None:
-                # Somebody was faster, or our picture is old: the next visit knows.
-                raise _NotYetError(f"{key}: was made meanwhile", remedy="look again")
-        else:
-            made = await self._kube.apply(intended)
-            self._remember(key_of(owner), intended, made)
+        made = await self._kube.apply(intended)
+        self._remember(key_of(owner), intended, made)
         self._cache.put(made)
+
+    async def _create(self, owner: Object, intended: Object) -> Object:
+        """Create it without a look first: it is hardly ever there already, and then the API server says so."""
+        made = await self._kube.create(intended)
+        if made is not None:
+            _count(intended, "apply")
+            return made
+        found = await self._kube.get(key_of(intended))
+        if found is None:
+            raise _NotYetError(f"{key_of(intended)}: was removed meanwhile", remedy="look again")
+        _check_owner(found, owner)
+        return found
 
     def _stands(self, owner: Key, intended: Object, found: Object) -> bool:
         if is_as_applied(intended, found):

@@ -115,7 +115,7 @@ def _servers(runs: int) -> list[str]:
 
 
 def _run(index: int, servers: Sequence[str]) -> Any:
-    reference = {"modelServerRef": {"name": servers[index % len(servers)], "access": "Shared"}}
+    reference = {"modelServerRef": {"name": servers[index % len(servers)]}, "access": "Shared"}
     return run(
         f"run-{index}",
         server=reference,

@@ -1,8 +1,9 @@
 """What happens, step by step, when all goes well."""
 
-from tests.operator.runs.builders import EXTERNAL, PASSED, REF, SUMMARY, World, ended, run, running, server
+from tests.operator.runs.builders import EXTERNAL, PASSED, REF, SETTINGS, SUMMARY, World, ended, run, running, server
 
 from joulebench_api.contracts.meter import Stage
+from joulebench_operator.decision import Settings
 
 
 def test_a_run_of_a_template_begins_with_preflight_alone() -> None:
@@ -48,6 +49,33 @@ def test_progress_is_told_while_questions_are_asked() -> None:
         "completed": 4, "failed": 0, "total": 20, "percent": 20, "etaSeconds": 240, "display": "4/20",
     }  # fmt: skip
     assert world.last.progress == ("progress",)
+
+
+def test_the_status_of_a_run_on_a_ready_server_is_written_when_it_began_asks_and_has_ended() -> None:
+    """What is decided next follows from what was written; nothing that lasts a second is told."""
+    world = World(settings=Settings(images=SETTINGS.images))
+    world.cache.put(server())
+    told = []
+
+    def look() -> None:
+        for _ in range(2):
+            world.visit(after=1)
+            told.append((world.ready, [stage["name"] for stage in world.last.status["stages"]]))
+
+    world.started(run("first", server=REF))
+    look()
+    begins = {"initContainerStatuses": [ended("preflight", 0, PASSED.as_message())]}
+    world.job_pod("first-1", **begins, containerStatuses=[running("meter")])
+    look()
+    world.job_pod("first-1", **begins, containerStatuses=[ended("meter", 0, '{"state": "completed"}')])
+    look()
+    world.end_job("first-1")
+    look()
+    assert list(dict.fromkeys((reason, *stages) for reason, stages in told)) == [
+        ("Validating", "preflight"),
+        ("Running", "preflight", "run"),
+        ("Succeeded", "preflight", "run"),
+    ]
 
 
 def test_a_run_ends_with_figures_and_without_its_server() -> None:

@@ -376,3 +376,30 @@ def test_whatever_the_pods_are_the_status_is_one_that_the_schema_takes(
     assert "Ready" in held
     assert not {"Reconciling", "Stalled"} <= held.keys()
     assert held["Ready"].startswith("True") == (awake and 0 < replicas <= decided.status["readyReplicas"])
+
+
+def test_an_operator_that_was_started_anew_believes_the_status_until_it_has_asked_again() -> None:
+    here = world()
+    here.pod(**running(ready=50))
+    here.answer()
+    here.written()
+    (asked,) = here.decide().inquiries
+    here.cache.forget(asked)
+
+    decided = here.decide()
+    assert decided.inquiries == (asked,)
+    assert conditions(decided) == {"Ready": "True Serving"}
+
+    here.answer(ready=False, message="it is gone")
+    assert conditions(here.decide())["Ready"] == "False Starting"
+
+
+def test_a_pod_that_is_not_ready_any_more_does_not_serve_whatever_the_status_says() -> None:
+    here = world()
+    here.pod(**running(ready=50))
+    here.answer()
+    here.written()
+    (asked,) = here.decide().inquiries
+    here.cache.forget(asked)
+    here.pod(**running(unready=70))
+    assert conditions(here.decide())["Ready"] == "False Starting"

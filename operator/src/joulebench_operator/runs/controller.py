@@ -62,11 +62,11 @@ def _refused(item: Object, attempt: Attempt, refusal: RefusedRunError, context: 
 
 
 def _on(seen: Situation) -> Decision:
-    words = last_words(seen.runner.job, seen.runner.pods)
+    """Last words count at the end alone: a pod that failed does not speak for the run."""
     return Decision(
         children=children(seen),
-        conditions=conditions(seen, words),
-        status=status(seen, words),
+        conditions=conditions(seen, None),
+        status=status(seen, None),
         progress=_PROGRESS,
         inquiries=_inquiries(seen),
         again_after_seconds=_again_after_seconds(seen),

@@ -89,7 +89,8 @@ def _asking(seen: Situation) -> Headline:
         return Headline(Reason.STORING_RESULTS, "the runner has ended; its last words are waited for")
     if seen.stage is RunStage.RESULTS and not seen.runner.has_failed:
         return Headline(Reason.STORING_RESULTS, "all is asked; results are being written")
-    if seen.runner.is_running:
+    # One that has ended well says no more until its Job has: it would be written for a second.
+    if seen.runner.is_running or seen.runner.has_ended_well:
         return Headline(Reason.RUNNING, f"questions are asked of {_name(alias)}")
     if seen.runner.failures:
         return Headline(

@@ -41,6 +41,12 @@ class Runner:
         return end is not None and end.get("exitCode") == 0
 
     @property
+    def has_ended_well(self) -> bool:
+        """Whether its meter has ended and nothing went wrong; its Job says so in a moment."""
+        end = jobs_seen.ended(self.pods[0], METER) if self.pods else None
+        return end is not None and end.get("exitCode") == 0
+
+    @property
     def is_asking(self) -> bool:
         """Whether questions are asked, or are about to be: the servers answered it."""
         return self.status is not None and self.status.stage is not Stage.STARTUP

@@ -148,7 +148,9 @@ def _stage(seen: Situation) -> RunStage | None:
         return None
     if seen.waits_for_quota:
         return RunStage.QUEUE
-    if not seen.verdict.passed and not (seen.looks_first and seen.runner.job is None):
+    # Where preflight begins the runner's pod, it is on from the moment that this pod is asked for.
+    waits = seen.looks_first and seen.runner.job is None and not (seen.busy is None and seen.energy.may_begin)
+    if not seen.verdict.passed and not waits:
         return RunStage.PREFLIGHT
     if seen.busy is not None:
         return RunStage.TURN

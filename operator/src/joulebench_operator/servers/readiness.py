@@ -15,10 +15,14 @@ def inquiry(plan: ServerPlan, pod: SeenPod) -> Served | None:
     return Served(f"http://{host}:{plan.command.port}", plan.command.health_path, model, pod.uid)
 
 
-def serves(plan: ServerPlan, pod: SeenPod, cache: Cache) -> bool:
-    """Whether it was asked and answered as it should."""
+def serves(plan: ServerPlan, pod: SeenPod, cache: Cache, *, recorded: bool) -> bool:
+    """Whether it was asked and answered as it should. `recorded`: the status says that it did; this counts until it is
+    asked again, so that an operator that was started anew takes no server for lost.
+    """
     answer = _answer(plan, pod, cache)
-    return answer is not None and answer.ready
+    if answer is None:
+        return recorded and inquiry(plan, pod) is not None
+    return answer.ready
 
 
 def complaint(plan: ServerPlan, pod: SeenPod, cache: Cache) -> str | None:

@@ -52,12 +52,14 @@ def observed(
     birth = instant(item["metadata"].get("creationTimestamp"))
     alive = [pod for pod in pods if not pod.is_over]
     current = [pod for pod in alive if pod.template == template and not pod.is_going and pod.is_since(birth)]
+    endpoints = (item.get("status") or {}).get("endpoints") or ()
+    known = {entry.get("pod") for entry in endpoints}
     return Observed(
         plan=plan,
         wanted=wanted,
         current=current,
         leaving=[pod for pod in alive if pod not in current],
-        served=[pod for pod in current if serves(plan, pod, cache)],
+        served=[pod for pod in current if serves(plan, pod, cache, recorded=pod.name in known)],
         refused=_replica_failure(plan, cache),
         cache=cache,
     )
