@@ -62,11 +62,11 @@ def _refused(item: Object, attempt: Attempt, refusal: RefusedRunError, context: 
 
 
 def _on(seen: Situation) -> Decision:
-    """Last words count at the end alone: a pod that failed does not speak for the run."""
+    words = last_words(seen.runner.job, seen.runner.pods)
     return Decision(
         children=children(seen),
-        conditions=conditions(seen, None),
-        status=status(seen, None),
+        conditions=conditions(seen, words),
+        status=status(seen, words),
         progress=_PROGRESS,
         inquiries=_inquiries(seen),
         again_after_seconds=_again_after_seconds(seen),
