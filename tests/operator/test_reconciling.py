@@ -177,6 +177,25 @@ async def test_a_child_that_is_made_once_is_never_changed(stage: Stage) -> None:
     assert stage.kube.writes == [("status", SERVER)]
 
 
+async def test_what_is_made_once_and_is_there_already_is_taken_as_it_is(stage: Stage) -> None:
+    """The watch has not told of it yet: it was made just before a restart."""
+    job = replace(child(JOB, spec={"suspend": False}), once=True)
+    stage.decision = Decision(children=(job,), conditions=(wanted(),))
+    before = stage.kube.put(owned(job.body, stage.kube.objects[SERVER]))
+    await stage.visit()
+    assert stage.kube.objects[key_of(before)] == before
+    assert stage.kube.writes == [("status", SERVER)]
+
+
+async def test_an_object_of_somebody_else_is_left_alone_also_where_ours_is_made_once(stage: Stage) -> None:
+    stage.decision = Decision(children=(replace(child(JOB), once=True),), conditions=(wanted(),))
+    theirs = stage.kube.put(new(JOB, name="llama", namespace="team", labels={}, spec={}))
+    with pytest.raises(ForeignObjectError):
+        await stage.visit()
+    assert stage.kube.objects[key_of(theirs)] == theirs
+    assert stage.ready["reason"] == "NameTaken"
+
+
 async def test_an_object_of_somebody_else_is_left_alone_and_said_so(stage: Stage) -> None:
     theirs = stage.kube.put(new(DEPLOYMENT, name="llama", namespace="team", labels={}, spec={"replicas": 9}))
     with pytest.raises(ForeignObjectError):

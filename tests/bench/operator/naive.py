@@ -108,6 +108,8 @@ def _children(run: str, namespace: str) -> list[Any]:
 
 def main() -> None:
     """Run until stopped."""
+    # As `kopf run` does; events follow from what is logged.
+    kopf.configure(verbose=False)
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
     asyncio.run(kopf.operator(standalone=True, clusterwide=True, settings=settings, identity="naive"))  # type: ignore[arg-type]
