@@ -67,7 +67,9 @@ def test_objects_are_found_by_owner_and_by_labels() -> None:
 def test_objects_are_found_by_the_labels_and_the_owner_that_they_have_now() -> None:
     """Servers' and runs' labels are indexed."""
     label, owner = "joulebench.dev/run", {"metadata": {"name": "job", "namespace": "team", "uid": "7"}}
-    found = cache(pod("a", owner="7", **{label: "first"}), pod("a", version=2, owner="8", **{label: "second"}))
+    first, second = pod("a", owner="7"), pod("a", version=2, owner="8")
+    first["metadata"]["labels"], second["metadata"]["labels"] = {label: "first"}, {label: "second"}
+    found = cache(first, second)
     assert (found.labelled(POD, "team", {label: "first"}), found.owned(POD, owner)) == ([], [])
     assert len(found.labelled(POD, "team", {label: "second"})) == 1
     found.remove(Key("Pod", "team", "a"))
