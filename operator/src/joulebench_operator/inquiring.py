@@ -21,7 +21,8 @@ _LOG: Final = logging.getLogger(__name__)
 _ASK_SECONDS: Final = 5.0
 _COMPLETION_SECONDS: Final = 60.0
 """A first completion may compile kernels."""
-_LINES: Final = 20
+_LINES: Final = 200
+"""vLLM's engine fails in a process of its own, and others write tracebacks of dozens of lines after its words."""
 _MAX_BODY: Final = 64 * 1024
 _OK: Final = 200
 _SECRET: Final = re.compile(

@@ -179,6 +179,11 @@ def test_a_failure_is_told_by_its_cause(state: Object, reason: str, text: str, h
         ("OSError: org/x is not a local folder and is not a valid model identifier", "ModelUnavailable", False),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "OutOfMemory", False),
         ("ValueError: No available memory for the cache blocks.", "OutOfMemory", False),
+        (
+            "ValueError: Available memory on node 0 (15.2/23.4 GiB) on kv cache allocation is less than requested",
+            "OutOfMemory",
+            False,
+        ),
         ("there is no model file at /model/a.gguf", "ModelUnavailable", False),
         (
             "ValueError: Free memory on device cuda:0 (1.0/80.0 GiB) on startup is less than desired",
@@ -198,6 +203,18 @@ def test_the_last_words_tell_the_cause(words: str, reason: str, hopeless: bool) 
     other = "Stalled" if hopeless else "Reconciling"
     assert conditions(decided) == {"Ready": f"False {reason}", other: f"True {reason}"}
     assert condition(decided).message.endswith(words)
+
+
+def test_an_engine_of_several_processes_is_told_by_the_error_that_the_others_refer_to() -> None:
+    here = world()
+    here.pod(**crashed(1))
+    here.say(
+        "(EngineCore pid=85) ValueError: heads cannot be divided\n"
+        "(APIServer pid=1) Traceback (most recent call last):\n"
+        "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.\n"
+        "resource_tracker.py: UserWarning: there appear to be leaked objects\n"
+    )
+    assert condition(here.decide()).message.endswith("ValueError: heads cannot be divided")
 
 
 def test_what_is_told_is_never_too_long_for_a_condition() -> None:

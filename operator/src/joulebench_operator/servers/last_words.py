@@ -19,9 +19,14 @@ _SIGNS: Final[Mapping[Reason, str]] = {
     # Not "out of memory" alone: vLLM's advice on it is in every log.
     Reason.OUT_OF_MEMORY: r"(CUDA|HIP|XPU) out of memory|error: out of memory|failed: out of memory|OutOfMemoryError"
     r"|No available memory for the cache blocks|KV cache is needed, which is larger|Free memory on device"
+    r"|Available memory on node .{1,80} is less than"
     r"|std::bad_alloc|Cannot allocate memory",
 }
 """By reason, in the order in which they are looked for: a model that is not there is no matter of memory."""
+
+_ERROR: Final = re.compile(r"(^|[\s)])[A-Za-z_][\w.]*(Error|Exception): ")
+_REFERS: Final = "See root cause above"
+"""What vLLM's other processes say once its engine has told its error."""
 
 _HOPELESS: Final = frozenset({Reason.INVALID_SPEC})
 _LENGTH: Final = 600
@@ -42,7 +47,10 @@ def is_hopeless(reason: Reason) -> bool:
 
 
 def _last_line(text: str) -> str:
+    """The last line; where it comes after an error that was told before, that error."""
     lines = [line for line in text.splitlines() if line.strip()]
+    if any(_REFERS in line for line in lines):
+        lines = [line for line in lines if _ERROR.search(line) and _REFERS not in line] or lines
     return lines[-1] if lines else ""
 
 
