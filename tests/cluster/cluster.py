@@ -418,7 +418,7 @@ class Cluster:
         for name in self.nodes if nodes is None else nodes:
             prefix = self._enter_node(self._node_layout(name))
             command = ["ctr", "--namespace=k8s.io", "images", "import", "--local", str(archive)]
-            run([*prefix, *command], environment=self.environment, timeout_seconds=120)
+            run([*prefix, *command], environment=self.environment, timeout_seconds=300)
         if nodes is None:
             with (self.layout.folder / "images.txt").open("a") as file:
                 file.write(f"{archive}\n")

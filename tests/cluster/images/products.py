@@ -38,9 +38,13 @@ def product(name: str) -> Product:
     Raises:
         ClusterError: it cannot be built.
     """
-    image = IMAGES[name]
+    return made(IMAGES[name])
+
+
+def made(image: Image, *, most: int = 5) -> Product:
+    """The same of an image that is not among those that are published; `most`: how many states of it are kept."""
     tag = f"localhost/{image.reference}:1"
-    return Product(tag, kept(tag, _content(image), lambda archive: build(archive, image, tag=tag)))
+    return Product(tag, kept(tag, _content(image), lambda archive: build(archive, image, tag=tag), most=most))
 
 
 def build(archive: Path, image: Image, *, tag: str) -> None:

@@ -91,8 +91,8 @@ def build(
         run([*buildah, "push", image, f"docker-archive:{archive}:{image}"], timeout_seconds=_BUILD_SECONDS)
 
 
-def kept(image: str, content: str, make: Callable[[Path], None]) -> Path:
-    """The archive of an image, made if need be; safe under two makers at once."""
+def kept(image: str, content: str, make: Callable[[Path], None], *, most: int = _KEPT) -> Path:
+    """The archive of an image, made if need be; safe under two makers at once. `most`: how many of its states stay."""
     folder = cache_folder() / "images"
     name = image.rpartition("/")[2].replace(":", "-")
     digest = hashlib.sha256(f"{image} {content}".encode()).hexdigest()[:_DIGITS]
@@ -104,13 +104,13 @@ def kept(image: str, content: str, make: Callable[[Path], None]) -> Path:
                 scratch.unlink(missing_ok=True)
                 make(scratch)
                 scratch.rename(path)
-                _forget_old(folder, name)
+                _forget_old(folder, name, most)
     path.touch()
     return path
 
 
-def _forget_old(folder: Path, name: str) -> None:
+def _forget_old(folder: Path, name: str, most: int) -> None:
     """Remove archives of this image that were not used for longest; several checkouts may share the folder."""
     archives = sorted(folder.glob(f"{name}-{'?' * _DIGITS}.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for archive in archives[_KEPT:]:
+    for archive in archives[most:]:
         archive.unlink()
