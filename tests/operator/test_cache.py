@@ -12,7 +12,7 @@ from joulebench_operator.names import PART_LABEL, RUN_LABEL
 from joulebench_operator.objects import Object
 
 
-def pod(name: str, *, version: int = 1, uid: str = "1", owner: str | None = None, **labels: str) -> Object:
+def pod(name: str, *, version: int = 1, uid: str = "1", owner: str | None = None, **labels: Any) -> Object:
     references = [{"kind": "Job", "name": "job", "uid": owner, "controller": True}] if owner else []
     metadata = {
         "name": name,
@@ -24,6 +24,11 @@ def pod(name: str, *, version: int = 1, uid: str = "1", owner: str | None = None
         "managedFields": [{"manager": "kubelet"}],
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+
+
+def _labels(name: str, value: str) -> dict[str, Any]:
+    """A label whose name is no Python name, for `pod`."""
+    return {name: value}
 
 
 def cache(*items: Object) -> Cache:
@@ -67,7 +72,9 @@ def test_objects_are_found_by_owner_and_by_labels() -> None:
 def test_objects_are_found_by_the_labels_and_the_owner_that_they_have_now() -> None:
     """Servers' and runs' labels are indexed."""
     label, owner = "joulebench.dev/run", {"metadata": {"name": "job", "namespace": "team", "uid": "7"}}
-    found = cache(pod("a", owner="7", **{label: "first"}), pod("a", version=2, owner="8", **{label: "second"}))
+    found = cache(
+        pod("a", owner="7", **_labels(label, "first")), pod("a", version=2, owner="8", **_labels(label, "second"))
+    )
     assert (found.labelled(POD, "team", {label: "first"}), found.owned(POD, owner)) == ([], [])
     assert len(found.labelled(POD, "team", {label: "second"})) == 1
     found.remove(Key("Pod", "team", "a"))
@@ -80,7 +87,7 @@ def test_an_index_finds_what_a_look_at_everything_finds(
 ) -> None:
     made = Cache()
     for version, (name, run, part, stays) in enumerate(steps, start=1):
-        made.put(pod(name, version=version, **{RUN_LABEL: run, PART_LABEL: part}))
+        made.put(pod(name, version=version, **_labels(RUN_LABEL, run), **_labels(PART_LABEL, part)))
         if not stays:
             made.remove(Key("Pod", "team", name))
     for labels in ({RUN_LABEL: "x"}, {PART_LABEL: "1"}, {RUN_LABEL: "y", PART_LABEL: "2"}):

@@ -1,5 +1,7 @@
 """What happens, step by step, when all goes well."""
 
+from typing import Any
+
 from tests.operator.runs.builders import EXTERNAL, PASSED, REF, SETTINGS, SUMMARY, World, ended, run, running, server
 
 from joulebench_api.contracts.meter import Stage
@@ -64,7 +66,7 @@ def test_the_status_of_a_run_on_a_ready_server_is_written_when_it_began_asks_and
 
     world.started(run("first", server=REF))
     look()
-    begins = {"initContainerStatuses": [ended("preflight", 0, PASSED.as_message())]}
+    begins: dict[str, Any] = {"initContainerStatuses": [ended("preflight", 0, PASSED.as_message())]}
     world.job_pod("first-1", **begins, containerStatuses=[running("meter")])
     look()
     world.job_pod("first-1", **begins, containerStatuses=[ended("meter", 0, '{"state": "completed"}')])
