@@ -44,7 +44,7 @@ async def end(memo: kopf.Memo, **_: Any) -> None:
 
 
 @kopf.on.create(_GROUP, _VERSION, _PLURAL)
-async def create(body: Any, name: str, namespace: str, memo: kopf.Memo, patch: Any, **_: Any) -> None:
+async def create(body: Any, name: str, namespace: Any, memo: kopf.Memo, patch: Any, **_: Any) -> None:
     """Make the children, then say so."""
     children = _children(name, namespace)
     kopf.adopt(children, owner=body)
@@ -54,7 +54,7 @@ async def create(body: Any, name: str, namespace: str, memo: kopf.Memo, patch: A
 
 
 @kopf.on.delete(_GROUP, _VERSION, _PLURAL)
-async def delete(name: str, namespace: str, memo: kopf.Memo, **_: Any) -> None:
+async def delete(name: str, namespace: Any, memo: kopf.Memo, **_: Any) -> None:
     """Take the children away; kopf holds the run by a finalizer until it is done."""
     for child in _children(name, namespace):
         found = await memo.kube.get(key_of(child))
@@ -63,14 +63,14 @@ async def delete(name: str, namespace: str, memo: kopf.Memo, **_: Any) -> None:
 
 
 @kopf.on.field("", "v1", "pods", field="status.phase", labels=_OF_RUNS)
-async def follow_pod(body: Any, new: Any, namespace: str, memo: kopf.Memo, **_: Any) -> None:
+async def follow_pod(body: Any, new: Any, namespace: Any, memo: kopf.Memo, **_: Any) -> None:
     """The pod runs: the run asks."""
     if new == "Running":
         await _tell(memo, namespace, body["metadata"]["labels"][RUN_LABEL], _status("Running", finished=False))
 
 
 @kopf.on.field("batch", "v1", "jobs", field="status.succeeded", labels=_OF_RUNS)
-async def follow_job(body: Any, new: Any, namespace: str, memo: kopf.Memo, **_: Any) -> None:
+async def follow_job(body: Any, new: Any, namespace: Any, memo: kopf.Memo, **_: Any) -> None:
     """The Job has ended, and with it the run."""
     if new:
         await _tell(memo, namespace, body["metadata"]["labels"][RUN_LABEL], _status("Succeeded", finished=True))
