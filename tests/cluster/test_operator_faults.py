@@ -163,6 +163,8 @@ def test_a_runners_pod_that_ends_before_its_time_is_followed_by_another_as_often
     assert given_up.condition("Stalled")["status"] == "True"
     assert "meter with 137" in given_up.message
 
+    before = int(goes_on.status["progress"]["completed"])
+    answered(goes_on, least=before + 1)
     evict(namespace, running(goes_on, but=first))
     goes_on.wait("Succeeded")
     everything_was_answered_once(goes_on, questions=120)
