@@ -163,6 +163,8 @@ def test_a_runners_pod_that_ends_before_its_time_is_followed_by_another_as_often
     assert given_up.condition("Stalled")["status"] == "True"
     assert "meter with 137" in given_up.message
 
+    before = int(goes_on.status["progress"]["completed"])
+    answered(goes_on, least=before + 1)
     evict(namespace, running(goes_on, but=first))
     goes_on.wait("Succeeded")
     everything_was_answered_once(goes_on, questions=120)
@@ -263,24 +265,16 @@ def test_sharing_is_told_and_a_run_that_is_over_leaves_its_results_and_can_be_ha
     assert [(one["number"], one["reason"]) for one in first.status["attempts"]] == [(1, "Succeeded"), (2, "Succeeded")]
 
 
-def test_required_joules_are_waited_for_and_missing_ones_are_no_success(
-    installation: Installation, namespace: Namespace
-) -> None:
-    energy = {"policy": "Required", "idleBaseline": "1s", "minCoveragePercent": 90}
+def test_required_joules_are_waited_for(installation: Installation, namespace: Namespace) -> None:
     try:
         installation.move_exporter(away=True)
-        (benchmark,) = started(namespace, run("measured", limit=120, concurrency=2, server=made(**SLOW), energy=energy))
+        (benchmark,) = started(namespace, run("measured", server=made()))
         benchmark.until("NoExporter")
         assert "node0" in benchmark.message
-        installation.move_exporter(away=False)
-        answered(benchmark)
-        installation.move_exporter(away=True)
-        benchmark.wait("Finished")
-        assert benchmark.reason() == "EnergyIncomplete"
-        assert benchmark.condition("ResultsStored")["status"] == "True"
-        everything_was_answered_once(benchmark, questions=120)
     finally:
         installation.move_exporter(away=False)
+    benchmark.wait("Succeeded")
+    everything_was_answered_once(benchmark, questions=12)
 
 
 def test_nothing_hangs_in_deletion_with_the_operator_or_without(
