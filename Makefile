@@ -8,10 +8,10 @@ DEMO_OUT ?= demo-run
 CLUSTERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill cluster cluster-stop cluster-test cluster-test-vllm images lint format generate bench bench-operator lock clean
+.PHONY: help setup demo test test-kill cluster cluster-stop cluster-test cluster-test-faults cluster-test-vllm images lint format generate bench bench-operator lock clean
 
 help: ## list these commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make a virtual environment with everything in requirements.lock
 
@@ -44,6 +44,10 @@ cluster-stop: setup ## remove every trace of it, and of dead test runs
 cluster-test: setup ## the tests on real clusters of their own, which go when they end (CLUSTERS=1: one after another)
 	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3
 	$(BIN)/python -m pytest -q -n $(CLUSTERS) --dist loadfile tests/cluster
+
+cluster-test-faults: setup ## the same with fault after fault under the operator: what CI has no time for (ten minutes)
+	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3
+	$(BIN)/python -m pytest -q -m faults tests/cluster/test_operator_faults.py
 
 cluster-test-vllm: setup ## the same with a real vLLM on the CPU: an image of 5 GB is built (x86-64, 30 GB of disk, ten minutes)
 	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3

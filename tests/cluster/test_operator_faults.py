@@ -26,7 +26,7 @@ from tests.cluster.waiting import until
 
 from joulebench_api.contracts.summary import Summary
 
-pytestmark = pytest.mark.usefixtures("installation")
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("installation")]
 
 LONGEST: Final = "a-run-whose-name-is-as-long-as-a-name-may-be1"
 NOBODY: Final = "http://127.0.0.1:9"

@@ -3,34 +3,39 @@
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from joulebench_runner.errors import ExitCode
-from joulebench_runner.pod import parts
-from joulebench_runner.pod.places import Places
 
-_PARTS: Final[Mapping[str, Callable[[Places, Path], int]]] = {
-    "meter": parts.meter,
-    "driver": parts.driver,
-    "fetch": parts.fetch,
-    "preflight": parts.preflight,
-}
+
+def _stop(_number: int, _frame: object) -> None:
+    sys.exit(ExitCode.INTERRUPTED)
+
+
+if __name__ == "__main__":
+    # Process 1 of a container does not even get signals that it has no handler for, and what follows takes seconds.
+    signal.signal(signal.SIGTERM, _stop)
+
+from joulebench_runner.pod.places import Places  # noqa: E402 - see above
+
+_PARTS: Final = ("meter", "driver", "fetch", "preflight")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Be one of the containers; its exit code."""
     options = _parser().parse_args(arguments)
-    # Process 1 of a container does not even get signals that it has no handler for.
-    signal.signal(signal.SIGTERM, _stop)
     places = Places(options.root)
     places.make()
-    return _PARTS[options.part](places, options.assignment or places.assignment)
+    return _part(options.part)(places, options.assignment or places.assignment)
 
 
-def _stop(_number: int, _frame: object) -> None:
-    sys.exit(ExitCode.INTERRUPTED)
+def _part(name: str) -> Callable[[Places, Path], int]:
+    from joulebench_runner.pod import parts  # noqa: PLC0415 - what one part needs, another does without
+
+    part: Callable[[Places, Path], int] = getattr(parts, name)
+    return part
 
 
 def _parser() -> argparse.ArgumentParser:
