@@ -75,7 +75,8 @@ def assert_every_answer_has_joules(run: Any) -> None:
     rest = energy["unattributed_joules"] + energy["boundary_joules"]
 
     assert energy["conserved"] is True
-    assert rest <= 0.05 * energy["total_joules"]
+    # The ticks at both ends of a run of three questions are a few percent of it.
+    assert rest <= 0.1 * energy["total_joules"]
     assert all(row["energy_joules"] > 0 for row in pq.read_table(run.folder / "queries.parquet").to_pylist())
 
 
