@@ -126,7 +126,7 @@ STATUSES: dict[str, dict[str, Any]] = {
 }
 SHOWN = {
     "ModelServer": ["org/big", "True", "Serving", "2", "http://big:8000/v1", "vLLM"],
-    "BenchmarkRun": ["org/small", "gsm8k", "Running", "12/40", "0.5", "40.5", "0.75", "120"],
+    "BenchmarkRun": ["org/small", "gsm8k", "Running", "12/40", "0.5", "120", "40.5", "0.75"],
     "BenchmarkCampaign": ["Finished", "7", "5", "2", "0 2 * * *"],
 }
 
