@@ -43,7 +43,7 @@ cluster-stop: setup ## remove every trace of it, and of dead test runs
 # Exit code 3: no cluster can run on this machine; the tests are then skipped, and say why.
 cluster-test: setup ## the tests on real clusters of their own, which go when they end (CLUSTERS=1: one after another)
 	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3
-	$(BIN)/python -m pytest -q -n $(CLUSTERS) --dist loadfile tests/cluster
+	$(BIN)/python -m pytest -q -n $(CLUSTERS) --dist loadgroup tests/cluster
 
 cluster-test-faults: setup ## the same with fault after fault under the operator: what CI has no time for (ten minutes)
 	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3

@@ -43,6 +43,16 @@ def test_an_older_state_of_the_same_object_changes_nothing() -> None:
     assert version(found.get(Key("Pod", "team", "a"))) == "10"
 
 
+def test_an_answer_to_our_own_write_does_not_bring_back_what_the_watch_told_the_end_of() -> None:
+    found = cache(pod("a", version=1))
+    found.end(pod("a", version=3))
+    found.put(pod("a", version=1))
+    found.put(pod("a", version=2))
+    assert found.all(POD, "team") == []
+    found.put(pod("a", version=4))
+    assert len(found.all(POD, "team")) == 1
+
+
 def test_a_new_object_of_the_same_name_takes_the_place_of_the_old_one() -> None:
     found = cache(pod("a", version=10), pod("a", version=9, uid="2"))
     assert version(found.get(Key("Pod", "team", "a"))) == "9"

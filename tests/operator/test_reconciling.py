@@ -220,6 +220,30 @@ async def test_a_refusal_that_will_last_is_told_in_the_status_and_tried_again(st
     assert "Invalid value" in stage.ready["message"]
 
 
+async def test_in_a_namespace_that_is_being_deleted_nothing_is_tried_or_told(stage: Stage) -> None:
+    stage.kube.refuses["apply"] = refusal(
+        403, "unable to create new content in namespace team because it is being terminated"
+    )
+    assert await stage.visit() is None
+    assert "status" not in stage.kube.objects[SERVER]
+
+
+async def test_what_the_watch_tells_to_be_gone_before_the_api_server_has_answered_stays_gone(stage: Stage) -> None:
+    await stage.visit()
+    stage.see()
+    service = Key("Service", "team", "llama")
+    delete = stage.kube.delete
+
+    async def told_first(item: Object) -> None:
+        await delete(item)
+        stage.cache.end(item)
+
+    stage.kube.delete = told_first  # type: ignore[method-assign]
+    stage.decision = replace(stage.decision, children=(DEPLOYMENT_CHILD,))
+    await stage.visit()
+    assert stage.cache.get(service) is None
+
+
 async def test_a_server_that_is_overloaded_changes_no_status(stage: Stage) -> None:
     stage.kube.refuses["apply"] = refusal(429)
     with pytest.raises(ApiRefusalError):

@@ -21,6 +21,9 @@ _Mark = tuple[str, str]
 """A label with its value, or _OWNER with the uid of the controller: what objects are found by."""
 _OWNER = ""
 
+_REMEMBERED = 4096
+"""How many objects that are gone are remembered: as many as may be written while the watch tells of their end."""
+
 
 class _Shelf:
     """The objects of a kind in a namespace by name, and the names by mark."""
@@ -56,20 +59,31 @@ class Cache:
     def __init__(self) -> None:
         self._shelves: dict[tuple[str, str], _Shelf] = {}
         self._answers: dict[Inquiry, Answer] = {}
+        self._gone: dict[str, int] = {}
+        """Resource versions at which objects (by uid) have gone, the oldest first."""
 
     def put(self, item: Object) -> None:
         """Remember an object as it is now. An older state than the known one (a watch that lags behind our own write)
-        changes nothing.
+        changes nothing, nor does one of an object that the watch has told the end of.
         """
         key = key_of(item)
         known = self.get(key)
         if known is not None and _is_older(item, than=known):
             return
+        if _version(item) <= self._gone.get(item["metadata"].get("uid", ""), -1):
+            return
         shelf = self._shelves.setdefault((key.kind, key.namespace), _Shelf())
         shelf.put(key.name, _shared(_trimmed(item)))
 
+    def end(self, item: Object) -> None:
+        """The watch tells that this object, as it was last, is gone (or has no label of ours any more)."""
+        self._gone[item["metadata"].get("uid", "")] = _version(item)
+        if len(self._gone) > _REMEMBERED:
+            del self._gone[next(iter(self._gone))]
+        self.remove(key_of(item))
+
     def remove(self, key: Key) -> None:
-        """Forget an object that is gone."""
+        """Forget an object."""
         self._shelf(key.kind, key.namespace).remove(key.name)
 
     def get(self, key: Key) -> Object | None:
@@ -143,7 +157,11 @@ def _is_older(item: Object, *, than: Object) -> bool:
     new, old = item["metadata"], than["metadata"]
     if new.get("uid") != old.get("uid"):
         return False
-    return int(new.get("resourceVersion") or 0) < int(old.get("resourceVersion") or 0)
+    return _version(item) < _version(than)
+
+
+def _version(item: Object) -> int:
+    return int(item["metadata"].get("resourceVersion") or 0)
 
 
 def _has(item: Object, wanted: Mapping[str, str]) -> bool:

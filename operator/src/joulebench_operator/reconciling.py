@@ -27,6 +27,8 @@ _GARBAGE_SECONDS: Final = 2.0
 """When to look again while the garbage collector removes what a predecessor left."""
 _HOPELESS: Final = frozenset({400, 403, 422})
 """The API server refuses what is asked for; it is told in the status, and tried again with the usual back-off."""
+_NAMESPACE_ENDS: Final = "because it is being terminated"
+"""The API server's words (403) for what is to be made in a namespace that is being deleted: the owner goes as well."""
 _CHILD_KINDS: Final = (*MADE, MODEL_SERVER)
 
 
@@ -96,6 +98,8 @@ class Reconciler:
         except ApiRefusalError as error:
             if error.status not in _HOPELESS:
                 raise
+            if _NAMESPACE_ENDS in error.message:
+                return None
             problem, decision = error, _refused(decision, Reason.REFUSED, error)
         self._inquirer.want(key, decision.inquiries)
         wait = await self._tell(item, decision, now=context.now)
@@ -115,8 +119,8 @@ class Reconciler:
             await self._make_one(owner, key, child)
 
     async def _delete(self, item: Object) -> None:
-        _count(item, "delete")
         await self._kube.delete(item)
+        _count(item, "delete")
         gone = {**item, "metadata": {**item["metadata"], "deletionTimestamp": "now"}}
         # Until the watch tells, it counts as being deleted; the same resource version lets the watch's word win.
         self._cache.put(gone)
@@ -132,8 +136,8 @@ class Reconciler:
             _check_owner(found, owner)
             if child.once or self._stands(key_of(owner), intended, found):
                 return
-        _count(intended, "apply")
         made = await self._kube.apply(intended)
+        _count(intended, "apply")
         self._remember(key_of(owner), intended, made)
         self._cache.put(made)
 
@@ -173,7 +177,6 @@ class Reconciler:
             if wait > 0:
                 return wait
         done.progress_seconds = self._clock()
-        _count(item, "status")
         try:
             self._cache.put(await self._kube.apply_status(item, status))
         except ApiRefusalError as error:
@@ -181,6 +184,7 @@ class Reconciler:
             if error.status in (404, 409):
                 return None
             raise
+        _count(item, "status")
         await self._announce(item, before, status, now=now)
         return None
 

@@ -15,7 +15,7 @@ from joulebench_operator.cache import Cache
 from joulebench_operator.dependents import touched
 from joulebench_operator.kinds import OWN, WATCHED, Key, Kind
 from joulebench_operator.names import MANAGED_BY, MANAGER
-from joulebench_operator.objects import Object, key_of
+from joulebench_operator.objects import Object
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def _observer(kind: Kind, cache: Cache, add: Callable[[Key], None]) -> Any:
         metrics.LAST_EVENT.labels(kind=kind.name).set_to_current_time()
         item: Object = dict(event["object"])
         if event["type"] == "DELETED":
-            cache.remove(key_of(item))
+            cache.end(item)
         else:
             cache.put(item)
         for key in touched(item, cache):
