@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := crds exporter-daemonset simulator runner operator
 STAMP := $(VENV)/.installed
 DEMO_OUT ?= demo-run
-CLUSTERS ?= 2
+CLUSTERS ?= 0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-kill cluster cluster-stop cluster-test cluster-test-faults cluster-test-vllm images lint format generate bench bench-operator lock clean
@@ -41,9 +41,9 @@ cluster-stop: setup ## remove every trace of it, and of dead test runs
 	@$(BIN)/python -m tests.cluster stop
 
 # Exit code 3: no cluster can run on this machine; the tests are then skipped, and say why.
-cluster-test: setup ## the tests on real clusters of their own, which go when they end (CLUSTERS=1: one after another)
+cluster-test: setup ## the tests on a real cluster of their own, which goes when they end (CLUSTERS=2: on two at once)
 	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3
-	$(BIN)/python -m pytest -q -n $(CLUSTERS) --dist loadgroup tests/cluster
+	$(BIN)/python -m pytest -q -n $(CLUSTERS) --dist loadfile tests/cluster
 
 cluster-test-faults: setup ## the same with fault after fault under the operator: what CI has no time for (ten minutes)
 	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3

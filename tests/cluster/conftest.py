@@ -144,18 +144,6 @@ def pytest_runtest_makereport(
     return report
 
 
-_BENCHMARKS = ("test_operator", "test_runner_pod", "test_exporter")
-"""Files whose pods keep two processors busy: they share a worker, so that they wait for one another."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each file stays with one worker, as its fixtures are shared. (First: xdist reads the marks in this very hook.)"""
-    for item in items:
-        group = "benchmarks" if item.path.stem in _BENCHMARKS else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A worker hands its figures to whoever prints them."""
     handed: dict[str, object] | None = getattr(session.config, "workeroutput", None)
