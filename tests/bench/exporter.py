@@ -14,7 +14,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +47,18 @@ for _ in range(number):
     due += period
     time.sleep(max(0.0, due - time.monotonic()))
 print(100 * (time.process_time() - began) / (number * period))
+"""
+
+SCRAPER = """
+import json, sys, time, urllib.request
+for line in sys.stdin:
+    times_ms = []
+    for _ in range(int(line)):
+        began = time.perf_counter()
+        with urllib.request.urlopen(sys.argv[1], timeout=10) as answer:
+            answer.read()
+        times_ms.append((time.perf_counter() - began) * 1000)
+    print(json.dumps(times_ms), flush=True)
 """
 
 
@@ -90,11 +101,27 @@ async def _follow(address: str, boards: dict[str, Followed] | None) -> None:
                 followed.energy_mj.extend(batch.energy_mj)
 
 
-def _scrape(url: str, times_ms: list[float]) -> None:
-    began = time.perf_counter()
-    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
-        answer.read()
-    times_ms.append((time.perf_counter() - began) * 1000)
+class Scraper:
+    """Asks for /metrics from a process of its own: beside subscribers, a thread would time its own interpreter too."""
+
+    def __init__(self, url: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", SCRAPER, f"{url}/metrics"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.scrape(1)  # makes it load what it needs
+
+    def scrape(self, times: int) -> list[float]:
+        """How long each took, in milliseconds."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{times}\n")
+        self._process.stdin.flush()
+        found: list[float] = json.loads(self._process.stdout.readline())
+        return found
+
+    def close(self) -> None:
+        """Ends it."""
+        self._process.communicate(timeout=10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,13 +160,11 @@ async def _measure(address: str, url: str, process: psutil.Process, stub: StubNv
     boards = {board.uuid: Followed() for board in stub.boards}
     watchers = [asyncio.create_task(_follow(address, boards if index == 0 else None)) for index in range(STREAMS)]
     await asyncio.sleep(SETTLE_SECONDS)
-    # The first one makes this client load what it needs.
-    await asyncio.to_thread(_scrape, url, [])
-    scrapes: list[float] = []
+    scraper, scrapes = await asyncio.to_thread(Scraper, url), list[float]()
     cpu, threads, begin_ns = process.cpu_times(), _threads(process), time.monotonic_ns()
     calls, driver_ns = stub.control.calls, stub.control.field_values_ns
     while time.monotonic_ns() < begin_ns + seconds * 1e9:
-        await asyncio.to_thread(_scrape, url, scrapes)
+        scrapes += await asyncio.to_thread(scraper.scrape, 1)
         left = begin_ns / 1e9 + seconds - time.monotonic()
         await asyncio.sleep(max(0.0, min(SCRAPE_SECONDS, left)))
     used, threads_now, end_ns = process.cpu_times(), _threads(process), time.monotonic_ns()
@@ -147,8 +172,8 @@ async def _measure(address: str, url: str, process: psutil.Process, stub: StubNv
     elapsed = (end_ns - begin_ns) / 1e9
     wakes_per_second = (threads_now["sampler"].wakes - threads["sampler"].wakes) / elapsed
     floor_percent = await asyncio.to_thread(_floor_percent, wakes_per_second)
-    for _ in range(200):
-        await asyncio.to_thread(_scrape, url, scrapes)
+    scrapes += await asyncio.to_thread(scraper.scrape, 200)
+    scraper.close()
     await asyncio.sleep(0.5)
     for watcher in watchers:
         watcher.cancel()
