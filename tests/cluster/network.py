@@ -1,5 +1,6 @@
 """Network namespaces and links (ip-netns(8)); nothing of the cluster is in the machine's own namespace."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster.commands import run
@@ -7,6 +8,7 @@ from tests.cluster.settings import CONTROL_PLANE_ADDRESS, node_address, pod_rang
 
 NAMESPACES = Path("/run/netns")
 _BRIDGE = "switch"
+_SILENCE = "joulebench_silence"
 
 
 def namespace_path(namespace: str) -> Path:
@@ -64,6 +66,29 @@ def set_cable(*, first: str, index: int, plugged: bool) -> None:
     if plugged:
         # Routes went down with the link.
         _ip(first, "route", "replace", pod_range(index), "via", node_address(index))
+
+
+def callers(namespace: str, *, port: int, address: str) -> list[int]:
+    """The ports of open TCP connections from an address to a port of this namespace (ss(8))."""
+    command = ["ss", "-Htn", "state", "established", "sport", "=", f":{port}", "and", "dst", address]
+    lines = run([*enter(namespace), *command]).splitlines()
+    return sorted(int(line.split()[3].rpartition(":")[2]) for line in lines)
+
+
+def silence(namespace: str, *, address: str, ports: Sequence[int]) -> None:
+    """Drop what comes from these ports of an address, and what goes there."""
+    listed = ", ".join(map(str, ports))
+    script = f"""
+    table ip {_SILENCE} {{
+        chain in {{ type filter hook input priority -200; ip saddr {address} tcp sport {{ {listed} }} drop; }}
+        chain out {{ type filter hook output priority -200; ip daddr {address} tcp dport {{ {listed} }} drop; }}
+    }}"""
+    run([*enter(namespace), "nft", "-f", "-"], text=script)
+
+
+def end_silence(namespace: str) -> None:
+    """All packets arrive again."""
+    run([*enter(namespace), "nft", "delete", "table", "ip", _SILENCE])
 
 
 def exists(namespace: str) -> bool:
