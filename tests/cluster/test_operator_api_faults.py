@@ -36,8 +36,8 @@ AWAY_SECONDS: Final = 120.0
 STORM_SECONDS: Final = 20.0
 PATIENT_REQUESTS: Final = 120
 """More than what eight workers with doubling delays send in a storm, far fewer than what eager ones would."""
-NOTICED_SECONDS: Final = ROUND_SECONDS + GRACE_SECONDS + 10
-"""What a watch has not told is known by then."""
+NOTICED_SECONDS: Final = ROUND_SECONDS + 2 * GRACE_SECONDS + 10
+"""What a watch has not told is known by then, also if it happened just after a look at the API server's lists."""
 STARTED_ANEW_SECONDS: Final = 30 + 20 + 30
 """Three failed probes, the end of the process, and the start of the next."""
 
