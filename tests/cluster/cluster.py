@@ -342,9 +342,10 @@ class Cluster:
         """Start a killed component again."""
         self._daemons.start_again(self._daemon_name(component, on))
 
-    def callers(self, port: int, address: str) -> list[int]:
-        """The ports of all open connections from an address to a port of the control plane."""
-        return network.callers(self.layout.namespace, port=port, address=address)
+    def listeners(self, port: int, address: str, *, since_seconds: float) -> list[int]:
+        """The ports of all connections from an address to a port of the control plane on which only the control plane
+        has said anything for so long: those of watches."""
+        return network.listeners(self.layout.namespace, port=port, address=address, since_seconds=since_seconds)
 
     @contextmanager
     def silenced(self, address: str, ports: Sequence[int]) -> Iterator[None]:

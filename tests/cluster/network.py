@@ -1,5 +1,6 @@
 """Network namespaces and links (ip-netns(8)); nothing of the cluster is in the machine's own namespace."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from tests.cluster.settings import CONTROL_PLANE_ADDRESS, node_address, pod_rang
 NAMESPACES = Path("/run/netns")
 _BRIDGE = "switch"
 _SILENCE = "joulebench_silence"
+_LISTENER = re.compile(r"^\S+\s+\S+\s+\S+\s+\S+:(\d+)\s.*\blastrcv:(\d+)", re.MULTILINE)
+"""A line of ss: the caller's port, and the milliseconds since data came from it."""
 
 
 def namespace_path(namespace: str) -> Path:
@@ -68,11 +71,12 @@ def set_cable(*, first: str, index: int, plugged: bool) -> None:
         _ip(first, "route", "replace", pod_range(index), "via", node_address(index))
 
 
-def callers(namespace: str, *, port: int, address: str) -> list[int]:
-    """The ports of open TCP connections from an address to a port of this namespace (ss(8))."""
-    command = ["ss", "-Htn", "state", "established", "sport", "=", f":{port}", "and", "dst", address]
-    lines = run([*enter(namespace), *command]).splitlines()
-    return sorted(int(line.split()[3].rpartition(":")[2]) for line in lines)
+def listeners(namespace: str, *, port: int, address: str, since_seconds: float) -> list[int]:
+    """The ports of those TCP connections from an address to a port of this namespace on which the caller has sent
+    nothing for so long (ss(8))."""
+    command = ["ss", "-HtniO", "state", "established", "sport", "=", f":{port}", "and", "dst", address]
+    found = _LISTENER.findall(run([*enter(namespace), *command]))
+    return sorted(int(caller) for caller, silent_ms in found if int(silent_ms) >= since_seconds * 1000)
 
 
 def silence(namespace: str, *, address: str, ports: Sequence[int]) -> None:

@@ -38,6 +38,8 @@ PATIENT_REQUESTS: Final = 120
 """More than what eight workers with doubling delays send in a storm, far fewer than what eager ones would."""
 NOTICED_SECONDS: Final = ROUND_SECONDS + 2 * GRACE_SECONDS + 10
 """What a watch has not told is known by then, also if it happened just after a look at the API server's lists."""
+KEPT_SECONDS: Final = 20.0
+"""Longer than the operator keeps a connection on which it asks nothing more; watches stay."""
 STARTED_ANEW_SECONDS: Final = 30 + 20 + 30
 """Three failed probes, the end of the process, and the start of the next."""
 
@@ -151,8 +153,8 @@ def test_a_watch_that_is_too_old_is_begun_anew_and_what_went_meanwhile_is_notice
 
 
 def its_watches(cluster: Cluster, address: str) -> list[int]:
-    """The ports of the operator's watches, once there is one for each kind and nothing else."""
-    found = cluster.callers(API_PORT, address)
+    """The ports of the operator's watches, once there is one for each kind."""
+    found = cluster.listeners(API_PORT, address, since_seconds=KEPT_SECONDS)
     return found if len(found) == len(WATCHED) else []
 
 
@@ -163,7 +165,6 @@ def test_watches_that_are_silently_dead_are_noticed_and_the_operator_starts_anew
     restarts = alone.restarts()
     (pod,) = alone.operator_pods()
     address = pod["status"]["podIP"]
-    # Connections for single requests are closed when nothing was asked for a while; those that stay are the watches.
     ports = until(
         lambda: its_watches(cluster, address), what=f"{len(WATCHED)} connections of the operator", timeout_seconds=90
     )
