@@ -13,12 +13,15 @@ from tests.cluster.fakegpu.gpus import FakeGpu
 from tests.cluster.objects import Object
 from tests.cluster.session import Namespace
 from tests.cluster.settings import REPOSITORY
+from tests.cluster.waiting import until
 
 from joulebench_api.contracts.summary import Summary
 
 API_VERSION: Final = "joulebench.dev/v1alpha1"
 SLOW: Final[Mapping[str, Any]] = {"engineArgs": {"resting-watts": 0.01, "words": "150-150"}}
 """A server that takes a while for each answer, so that things can happen meanwhile."""
+SLOWER: Final[Mapping[str, Any]] = {"engineArgs": {"resting-watts": 0.01, "words": "900-900"}}
+"""One that takes six times as long."""
 
 
 def simulator(*, gpus: int = 1, **spec: Any) -> Object:
@@ -49,6 +52,11 @@ def run(name: str, *, server: Mapping[str, Any] | None = None, limit: int = 12, 
         **spec,
     }
     return {"apiVersion": API_VERSION, "kind": "BenchmarkRun", "metadata": {"name": name}, "spec": fields}
+
+
+def made(**spec: Any) -> Object:
+    """A server of the run's own."""
+    return {"template": {"spec": simulator(**spec)}}
 
 
 def example(name: str, **changed: Mapping[str, Any]) -> Object:
@@ -148,6 +156,21 @@ def everything_was_answered_once(benchmark: Benchmark, *, questions: int) -> Non
     """Each question has one row, and all are there."""
     asked = Counter((row["record_id"], row["epoch"]) for row in benchmark.rows("queries"))
     assert (len(asked), set(asked.values())) == (questions, {1})
+
+
+def answered(benchmark: Benchmark, *, least: int = 1) -> None:
+    """Wait until so many questions are answered."""
+    until(
+        lambda: int(benchmark.status.get("progress", {}).get("completed", 0)) >= least,
+        what=f"{least} answers of {benchmark.name}",
+        timeout_seconds=60,
+    )
+
+
+def the_operator_looks_at_things(namespace: Namespace) -> None:
+    """Wait until it says something new, so that it has also seen what happened before."""
+    namespace.apply(model_server("asked", accelerator={"profile": "nobody-has-it"}))
+    Server(namespace, "asked").until("UnknownAcceleratorProfile")
 
 
 def pods(namespace: Namespace, selector: str) -> list[dict[str, Any]]:

@@ -3,8 +3,8 @@
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -341,6 +341,24 @@ class Cluster:
     def restart(self, component: str, *, on: str = "node0") -> None:
         """Start a killed component again."""
         self._daemons.start_again(self._daemon_name(component, on))
+
+    def listeners(self, port: int, address: str, *, since_seconds: float) -> list[int]:
+        """The ports of all connections from an address to a port of the control plane on which only the control plane
+        has said anything for so long: those of watches."""
+        return network.listeners(self.layout.namespace, port=port, address=address, since_seconds=since_seconds)
+
+    @contextmanager
+    def silenced(self, address: str, ports: Sequence[int]) -> Iterator[None]:
+        """No packet of these connections of an address to the control plane arrives any more, at either end."""
+        network.silence(self.layout.namespace, address=address, ports=ports)
+        try:
+            yield
+        finally:
+            network.end_silence(self.layout.namespace)
+
+    def forget_history(self) -> None:
+        """Have etcd keep only what is now (https://etcd.io/docs/v3.6/op-guide/maintenance/)."""
+        control_plane.compact(self.run)
 
     def logs(self, component: str, *, on: str = "node0") -> str:
         """Everything that a component has written."""

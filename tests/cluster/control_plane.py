@@ -2,7 +2,7 @@
 (https://kubernetes.io/docs/reference/command-line-tools-reference/).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tests.cluster.layout import Layout
 from tests.cluster.settings import API_PORT, CONTROL_PLANE_ADDRESS, SERVICE_RANGE
@@ -76,3 +76,21 @@ def _controller_manager(layout: Layout) -> list[str]:
 def _scheduler(layout: Layout) -> list[str]:
     name = "kube-scheduler"
     return [name, *_clients(layout, name), "--leader-elect=false", f"--cert-dir={layout.folder}/certs/{name}"]
+
+
+_COMPACT = f"""
+import json, urllib.request
+
+def ask(path, body):
+    request = urllib.request.Request("{ETCD_URL}/v3/" + path, data=json.dumps(body).encode())
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+now = ask("maintenance/status", {{}})["header"]["revision"]
+ask("kv/compaction", {{"revision": now, "physical": True}})
+"""
+
+
+def compact(in_cluster: Callable[[list[str]], str]) -> None:
+    """Have etcd forget all but what is now. `in_cluster` runs a command in the cluster's network."""
+    in_cluster(["python3", "-c", _COMPACT])

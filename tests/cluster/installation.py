@@ -107,6 +107,19 @@ class Installation:
         """How often the operator that runs now has changed something."""
         return sum(value for (name, _), value in self.metrics().items() if name == "joulebench_operator_writes_total")
 
-    def words(self) -> str:
+    def words(self, *options: str) -> str:
         """What the operator has written."""
-        return self.kubectl("logs", "deployment/joulebench-operator")
+        return self.kubectl("logs", "deployment/joulebench-operator", *options)
+
+    def restarts(self) -> int:
+        """How often the process of the operator's pod was started anew."""
+        statuses = (one["status"].get("containerStatuses", ()) for one in self.operator_pods())
+        return sum(int(one["restartCount"]) for found in statuses for one in found)
+
+    def add_arguments(self, *arguments: str) -> None:
+        """Give the operator more flags, and wait for one that has them."""
+        path = "/spec/template/spec/containers/0/args/-"
+        patch = json.dumps([{"op": "add", "path": path, "value": one} for one in arguments])
+        self.kubectl("patch", "deployment/joulebench-operator", "--type=json", f"--patch={patch}")
+        self.kubectl("rollout", "status", "deployment/joulebench-operator", "--timeout=60s")
+        self.cluster.wait(lambda: len(self.operator_pods()) == 1, what="one operator")

@@ -1,5 +1,7 @@
 """Network namespaces and links (ip-netns(8)); nothing of the cluster is in the machine's own namespace."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster.commands import run
@@ -7,6 +9,9 @@ from tests.cluster.settings import CONTROL_PLANE_ADDRESS, node_address, pod_rang
 
 NAMESPACES = Path("/run/netns")
 _BRIDGE = "switch"
+_SILENCE = "joulebench_silence"
+_LISTENER = re.compile(r"^\S+\s+\S+\s+\S+\s+\S+:(\d+)\s.*\blastrcv:(\d+)", re.MULTILINE)
+"""A line of ss: the caller's port, and the milliseconds since data came from it."""
 
 
 def namespace_path(namespace: str) -> Path:
@@ -64,6 +69,30 @@ def set_cable(*, first: str, index: int, plugged: bool) -> None:
     if plugged:
         # Routes went down with the link.
         _ip(first, "route", "replace", pod_range(index), "via", node_address(index))
+
+
+def listeners(namespace: str, *, port: int, address: str, since_seconds: float) -> list[int]:
+    """The ports of those TCP connections from an address to a port of this namespace on which the caller has sent
+    nothing for so long (ss(8))."""
+    command = ["ss", "-HtniO", "state", "established", "sport", "=", f":{port}", "and", "dst", address]
+    found = _LISTENER.findall(run([*enter(namespace), *command]))
+    return sorted(int(caller) for caller, silent_ms in found if int(silent_ms) >= since_seconds * 1000)
+
+
+def silence(namespace: str, *, address: str, ports: Sequence[int]) -> None:
+    """Drop what comes from these ports of an address, and what goes there."""
+    listed = ", ".join(map(str, ports))
+    script = f"""
+    table ip {_SILENCE} {{
+        chain in {{ type filter hook input priority -200; ip saddr {address} tcp sport {{ {listed} }} drop; }}
+        chain out {{ type filter hook output priority -200; ip daddr {address} tcp dport {{ {listed} }} drop; }}
+    }}"""
+    run([*enter(namespace), "nft", "-f", "-"], text=script)
+
+
+def end_silence(namespace: str) -> None:
+    """All packets arrive again."""
+    run([*enter(namespace), "nft", "delete", "table", "ip", _SILENCE])
 
 
 def exists(namespace: str) -> bool:

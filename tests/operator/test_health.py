@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
@@ -24,21 +25,21 @@ def server(version: int) -> dict[str, Any]:
 
 
 class Lists:
-    """The API server's lists; only the ModelServer llama is there."""
+    """The API server's lists; only the ModelServer llama is there, until its version is None."""
 
     def __init__(self) -> None:
-        self.version = 1
+        self.version: int | None = 1
         self.away = False
 
     async def versions(self, kind: Kind, namespace: str | None, *, selector: str | None) -> dict[Key, str]:
         if self.away:
             raise aiohttp.ClientConnectionError
-        return {LLAMA: str(self.version)} if kind == MODEL_SERVER else {}
+        return {LLAMA: str(self.version)} if kind == MODEL_SERVER and self.version is not None else {}
 
 
-def audit(cache: Cache, lists: Lists) -> Audit:
+def audit(cache: Cache, lists: Lists, *, namespaces: Sequence[str] = (), gone: list[Any] | None = None) -> Audit:
     kube: Any = lists
-    return Audit(cache=cache, kube=kube, namespaces=())
+    return Audit(cache=cache, kube=kube, namespaces=namespaces, gone=[].append if gone is None else gone.append)
 
 
 def test_before_it_leads_it_is_well() -> None:
@@ -88,6 +89,51 @@ async def test_a_change_that_the_watch_tells_a_moment_later_is_no_fault() -> Non
     cache.put(server(1))
     await looking
     assert found.missed == []
+
+
+async def test_what_is_removed_meanwhile_is_no_fault_of_the_watch() -> None:
+    lists = Lists()
+    found = audit(Cache(), lists)
+    looking = asyncio.create_task(found.round(grace_seconds=0.01))
+    await asyncio.sleep(0)
+    lists.version = None
+    await looking
+    assert found.missed == []
+
+
+async def test_what_has_gone_without_a_word_is_told() -> None:
+    cache, lists, gone = Cache(), Lists(), list[Any]()
+    cache.put(server(1))
+    found = audit(cache, lists, gone=gone)
+    await found.round(grace_seconds=0)
+    assert gone == []
+    lists.version = None
+    await found.round(grace_seconds=0)
+    assert [one["metadata"]["name"] for one in gone] == ["llama"]
+    assert found.missed == []
+
+
+@pytest.mark.parametrize("version", [2, None], ids=["changed", "removed"])
+async def test_what_the_watch_tells_a_moment_later_is_not_told_twice(version: int | None) -> None:
+    cache, lists, gone = Cache(), Lists(), list[Any]()
+    cache.put(server(1))
+    lists.version = None
+    looking = asyncio.create_task(audit(cache, lists, gone=gone).round(grace_seconds=0.01))
+    await asyncio.sleep(0)
+    if version is None:
+        cache.end(server(1))
+    else:
+        cache.put(server(version))
+    await looking
+    assert gone == []
+
+
+async def test_what_others_tell_of_other_namespaces_is_left_to_them() -> None:
+    cache, lists, gone = Cache(), Lists(), list[Any]()
+    cache.put(server(1))
+    lists.version = None
+    await audit(cache, lists, namespaces=["elsewhere"], gone=gone).round(grace_seconds=0)
+    assert gone == []
 
 
 async def test_an_api_server_that_is_away_is_no_dead_watch() -> None:

@@ -1,12 +1,15 @@
 """Do the watches still tell everything? Every minute the API server is asked for the versions of all objects.
 
 A watch can die without a word, and kopf's own liveness endpoint does not notice. A version that our picture still lacks
-at the next look, half a minute later, was never told: then the process is not healthy, and is started anew.
+half a minute later was never told: then the process is not healthy, and is started anew.
+
+A watch that was away too long (410 Gone) is begun anew by kopf with a list, and no list tells what has gone meanwhile.
+What our picture still has half a minute later is taken out of it here.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import aiohttp
@@ -16,6 +19,7 @@ from joulebench_operator.cache import Cache
 from joulebench_operator.errors import ApiRefusalError
 from joulebench_operator.kinds import OWN, WATCHED, Key, Kind
 from joulebench_operator.kube import Kube
+from joulebench_operator.objects import Object, key_of
 from joulebench_operator.watching import OURS
 
 _LOG: Final = logging.getLogger(__name__)
@@ -25,9 +29,16 @@ GRACE_SECONDS: Final = 30.0
 
 
 class Audit:
-    """Compares our picture with the API server's, kind by kind."""
+    """Compares our picture with the API server's, kind by kind.
 
-    def __init__(self, *, cache: Cache, kube: Kube, namespaces: Sequence[str]) -> None:
+    Args:
+        gone: is told what has gone without a word, as it was last.
+    """
+
+    def __init__(
+        self, *, cache: Cache, kube: Kube, namespaces: Sequence[str], gone: Callable[[Object], None] = lambda _: None
+    ) -> None:
+        self._gone = gone
         self._cache = cache
         self._kube = kube
         self._namespaces: Sequence[str | None] = namespaces or [None]
@@ -47,19 +58,42 @@ class Audit:
     async def round(self, *, grace_seconds: float) -> None:
         """Look once: what is stale now must not be after the grace. A server that is away is no dead watch."""
         try:
-            suspects = {kind: await self._stale(kind) for kind in WATCHED}
+            suspects = {kind: await self._suspects(kind) for kind in WATCHED}
             await asyncio.sleep(grace_seconds)
+            for kind, (stale, vanished) in suspects.items():
+                self._judge(kind, await self._still_stale(kind, stale))
+                self._bury(vanished)
         except (ApiRefusalError, aiohttp.ClientError, TimeoutError) as error:
             _LOG.warning("the watches could not be checked", extra={"error": str(error)})
-            return
-        for kind, stale in suspects.items():
-            self._judge(kind, {key for key, version in stale.items() if self._behind(key, version)})
 
-    async def _stale(self, kind: Kind) -> Mapping[Key, str]:
+    async def _suspects(self, kind: Kind) -> tuple[Mapping[Key, str], list[Object]]:
+        """What our picture has not, or has in an older version; and what it has alone."""
+        known = [item for item in self._cache.everywhere(kind) if self._is_watched(item)]
+        listed = await self._listed(kind)
+        stale = {key: version for key, version in listed.items() if self._behind(key, version)}
+        return stale, [item for item in known if key_of(item) not in listed]
+
+    async def _still_stale(self, kind: Kind, stale: Mapping[Key, str]) -> set[Key]:
+        """Which of these are no newer in our picture, and were not removed meanwhile."""
+        behind = {key for key, version in stale.items() if self._behind(key, version)}
+        return behind & (await self._listed(kind)).keys() if behind else set()
+
+    def _bury(self, vanished: Sequence[Object]) -> None:
+        """Take out of our picture what it still has as it was, though it was not listed."""
+        for item in vanished:
+            known = self._cache.get(key_of(item))
+            if known is not None and _mark(known) == _mark(item):
+                _LOG.warning("an object had gone without a word", extra={"object": str(key_of(item))})
+                self._gone(known)
+
+    def _is_watched(self, item: Object) -> bool:
+        return self._namespaces == [None] or item["metadata"]["namespace"] in self._namespaces
+
+    async def _listed(self, kind: Kind) -> Mapping[Key, str]:
         found: dict[Key, str] = {}
         for namespace in self._namespaces:
             found |= await self._kube.versions(kind, namespace, selector=None if kind in OWN else OURS)
-        return {key: version for key, version in found.items() if self._behind(key, version)}
+        return found
 
     def _behind(self, key: Key, version: str) -> bool:
         known = self._cache.get(key)
@@ -71,3 +105,7 @@ class Audit:
         if missed:
             objects = [str(key) for key in sorted(missed)[:5]]
             _LOG.error("a watch does not tell changes", extra={"kind": kind.name, "objects": objects})
+
+
+def _mark(item: Object) -> tuple[str | None, str]:
+    return item["metadata"].get("uid"), item["metadata"]["resourceVersion"]

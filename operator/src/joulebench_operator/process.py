@@ -146,7 +146,12 @@ class _Operator:
             clock=time.monotonic,
             identity=self._options.identity,
         )
-        audit = Audit(cache=self._cache, kube=self._kube, namespaces=self._options.watch_namespaces)
+        audit = Audit(
+            cache=self._cache,
+            kube=self._kube,
+            namespaces=self._options.watch_namespaces,
+            gone=lambda item: watching.forget(item, self._cache, queue.add),
+        )
         self._health.queue, self._health.audit = queue, audit
         parts = [
             self._watch(queue),

@@ -58,13 +58,20 @@ def _observer(kind: Kind, cache: Cache, add: Callable[[Key], None]) -> Any:
         metrics.LAST_EVENT.labels(kind=kind.name).set_to_current_time()
         item: Object = dict(event["object"])
         if event["type"] == "DELETED":
-            cache.end(item)
-        else:
-            cache.put(item)
+            forget(item, cache, add)
+            return
+        cache.put(item)
         for key in touched(item, cache):
             add(key)
 
     return observe
+
+
+def forget(item: Object, cache: Cache, add: Callable[[Key], None]) -> None:
+    """An object, as it was last, is gone."""
+    cache.end(item)
+    for key in touched(item, cache):
+        add(key)
 
 
 def settings() -> kopf.OperatorSettings:

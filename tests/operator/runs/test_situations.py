@@ -14,6 +14,7 @@ from tests.operator.runs.builders import (
     exporter,
     finding,
     run,
+    running,
     server,
     waiting,
 )
@@ -556,6 +557,46 @@ def test_a_pod_that_failed_is_followed_by_another() -> None:
 
     assert world.ready == "Retrying"
     assert world.children("ModelServer") == ["first-model"]
+
+
+DISRUPTED: dict[str, Any] = {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}
+
+
+@pytest.mark.parametrize(
+    ("retry_limit", "code", "job_status", "pod_status", "says"),
+    [
+        (0, 137, {}, {}, "StoringResults"),
+        (1, 137, {}, {}, "Retrying"),
+        (1, 137, {"failed": 2}, {}, "StoringResults"),
+        (1, 137, {"conditions": [{"type": "FailureTarget", "status": "True"}]}, {}, "StoringResults"),
+        (3, 3, {}, {}, "StoringResults"),
+        (0, 137, {}, DISRUPTED, "Retrying"),
+        (0, 130, {}, {}, "Retrying"),
+    ],
+    ids=["none allowed", "one allowed", "all used", "given up", "final", "evicted", "asked to end"],
+)
+def test_a_retry_is_told_only_where_one_follows(
+    retry_limit: int, code: int, job_status: dict[str, Any], pod_status: dict[str, Any], says: str
+) -> None:
+    world = World().asking(run(retryLimit=retry_limit))
+    world.job_pod("first-1", containerStatuses=[ended("meter", code), running("driver")], **pod_status)
+    world.cache.put({**world.get("Job", "first-1"), "status": job_status})
+    world.visit(after=1)
+
+    assert world.ready == says
+    assert world.says("Finished") == ("False", says)
+
+
+def test_each_pod_that_failed_is_a_try_before_its_job_counts_it() -> None:
+    world = World().asking(run(retryLimit=1))
+    first = world.job_pod("first-1", containerStatuses=[ended("meter", 137)])
+    world.cache.put({**first, "metadata": {**first["metadata"], "name": "first-1-0"}})
+    world.cache.put({**world.get("Job", "first-1"), "status": {"failed": 1}})
+    world.seconds += 30
+    world.job_pod("first-1", containerStatuses=[ended("meter", 137)])
+    world.visit(after=1)
+
+    assert world.ready == "StoringResults"
 
 
 def test_what_a_pod_said_that_is_followed_by_another_is_no_end_of_the_run() -> None:

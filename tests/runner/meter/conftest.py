@@ -20,6 +20,7 @@ from joulebench_runner.journal.writer import Journal
 from joulebench_runner.meter.client import AiohttpClient
 from joulebench_runner.meter.http import serve_tcp
 from joulebench_runner.meter.proxy import Proxy
+from joulebench_runner.meter.replicas import Replicas
 from joulebench_runner.meter.state import MeterState
 from joulebench_runner.meter.upstream import UpstreamServer
 
@@ -220,7 +221,9 @@ def front(
 ) -> Callable[..., Awaitable[Front]]:
     """Starts a proxy in front of scripted servers, all replicas of one model `served`."""
 
-    async def start(*scripts: Script, environ: dict[str, str] | None = None, **options: Any) -> Front:
+    async def start(
+        *scripts: Script, environ: dict[str, str] | None = None, changing: bool = False, **options: Any
+    ) -> Front:
         slept: list[float] = []
 
         async def sleep(seconds: float) -> None:
@@ -236,7 +239,13 @@ def front(
             on_finding=lambda alias, words: journal.append(Kind.NOTE, topic="server", subject=alias, message=words),
         )
         server = UpstreamServer(
-            upstream, client=client, journal=journal, state=state, environ=environ or {}, sleep=sleep
+            upstream,
+            client=client,
+            journal=journal,
+            state=state,
+            environ=environ or {},
+            sleep=sleep,
+            replicas=Replicas(urls, changing=True) if changing else None,
         )
         app = Proxy({"model": server}, client=client).application()
         runner, url = await serve_tcp(app, host="127.0.0.1", port=0, name="proxy")

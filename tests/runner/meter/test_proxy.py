@@ -390,6 +390,35 @@ async def test_an_unstreamed_answer_that_breaks_off_is_bad_gateway(serve: Serve,
     assert meter.slept == []
 
 
+async def test_an_answer_that_is_cut_where_pods_come_and_go_is_asked_for_again(
+    serve: Serve, front: Serve, say: Any
+) -> None:
+    server = await serve(say.stream(say.text("half"), then="cut"), say.stream(*say.answer))
+    meter = await front(server, changing=True)
+    async with meter.post(CHAT) as response:
+        assert (await response.json())["choices"][0]["message"]["content"] == "Hello"
+    assert [(call["retry"], call["error_kind"]) for call in await meter.calls()] == [(0, "closed"), (1, None)]
+
+
+async def test_answers_that_are_cut_without_end_are_given_up(serve: Serve, front: Serve, say: Any) -> None:
+    server = await serve(say.stream(say.text("half"), then="cut"))
+    meter = await front(server, changing=True)
+    async with meter.post(CHAT) as response:
+        assert response.status == 502
+    assert [call["retry"] for call in await meter.calls()] == [0, 1, 2]
+
+
+async def test_a_stream_of_which_something_was_passed_on_is_never_begun_anew(
+    serve: Serve, front: Serve, say: Any
+) -> None:
+    server = await serve(say.stream(say.text("half"), then="cut"), say.stream(*say.answer))
+    meter = await front(server, changing=True)
+    async with meter.post(STREAMED) as response:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    assert len(await meter.calls()) == 1
+
+
 @pytest.mark.parametrize("pieces", [("text", "half"), ("text",)])
 async def test_a_stream_that_ends_without_an_end_is_broken_off(
     serve: Serve, front: Serve, say: Any, pieces: tuple[str, ...]

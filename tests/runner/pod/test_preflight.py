@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from tests.object_stores import free_port
 from tests.runner.pod.assignments import SERVER, assignment, external, write
 from tests.runner.tasks.hub import Hub, gsm8k, serving
 
@@ -23,6 +24,7 @@ from joulebench_runner.pod.preflight.run import Found, look
 from joulebench_runner.pod.preflight.servers import check_endpoints, check_keys
 from joulebench_runner.pod.preflight.store import check_store
 from joulebench_runner.pod.preflight.support import check_support
+from joulebench_runner.store.patience import ONE_TRY
 
 ROWS = [{"question": f"How many are 3 and {more}?", "answer": f"#### {3 + more}"} for more in range(3)]
 KEY = "JOULEBENCH_KEY_MODEL"
@@ -271,6 +273,17 @@ def test_a_bucket_that_is_not_there_is_told(places: Places, s3: Any) -> None:
     [problem] = check_store(in_store("s3://nowhere/runs", endpoint=s3.endpoint), places, environ=os.environ)
     assert (problem.field, problem.reason) == ("spec.results.store.objectStore", Reason.STORE_NOT_WRITABLE)
     assert "s3://nowhere/runs" in problem.message
+
+
+def test_a_store_where_nobody_listens_is_told_by_its_endpoint(places: Places) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    assigned = in_store("s3://bench/runs", endpoint=nobody)
+    [problem] = check_store(assigned, places, environ={}, patience=ONE_TRY)
+    assert (problem.field, problem.reason) == (
+        "spec.results.store.objectStore.endpoint",
+        Reason.STORE_NOT_WRITABLE,
+    )
+    assert problem.value == nobody
 
 
 def test_credentials_that_are_not_there_are_missed(places: Places) -> None:

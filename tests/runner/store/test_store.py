@@ -9,8 +9,8 @@ from tests.object_stores import CREDENTIALS, S3Server, free_port
 
 from joulebench_runner.config import StoreSettings
 from joulebench_runner.errors import BadInputError, StoreError
-from joulebench_runner.store import Store, check_writable, open_store, upload
-from joulebench_runner.store.patience import Patience
+from joulebench_runner.store import Store, check_reachable, check_writable, open_store, upload
+from joulebench_runner.store.patience import ONE_TRY, Patience
 
 
 def test_what_was_put_is_listed_and_had_again(store: Store, tmp_path: Path) -> None:
@@ -130,6 +130,30 @@ def test_a_bucket_that_is_not_there_is_told(s3: S3Server, credentials: None, tmp
     with pytest.raises(BadInputError, match="NO_SUCH_BUCKET") as refused:
         check_writable(store, run_dir=tmp_path)
     assert "Create 'nobody'" in (refused.value.remedy or "")
+
+
+def test_an_endpoint_where_nobody_listens_is_told_before_anything_else_is_asked() -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    settings = StoreSettings(url="s3://bench/runs", endpoint=f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(BadInputError, match=r"objectStore\.endpoint: no connection to http.*refused") as refused:
+        check_reachable(settings, patience=Patience(seconds=5, clock=lambda: now, sleep=sleep))
+    assert refused.value.remedy
+    assert now <= 5
+
+
+def test_an_endpoint_that_listens_is_good(s3: S3Server) -> None:
+    check_reachable(StoreSettings(url="s3://bench/runs", endpoint=s3.endpoint), patience=ONE_TRY)
+
+
+@pytest.mark.parametrize("url", ["s3://bench/runs", "gs://bench/runs"])
+def test_without_an_endpoint_of_s3_nobody_is_looked_for(url: str) -> None:
+    endpoint = None if url.startswith("s3") else f"http://127.0.0.1:{free_port()}"
+    check_reachable(StoreSettings(url=url, endpoint=endpoint), patience=ONE_TRY)
 
 
 @pytest.mark.parametrize("variable", CREDENTIALS)

@@ -85,7 +85,8 @@ def waiting_message(server: Server) -> str:
 
 def _asking(seen: Situation) -> Headline:
     job, alias = seen.runner.job, seen.servers[0]
-    if job is not None and jobs_seen.is_over(job):
+    over = job is not None and jobs_seen.is_over(job)
+    if over or seen.runner.is_given_up(retry_limit=seen.run.spec.retry_limit):
         return Headline(Reason.STORING_RESULTS, "the runner has ended; its last words are waited for")
     if seen.stage is RunStage.RESULTS and not seen.runner.has_failed:
         return Headline(Reason.STORING_RESULTS, "all is asked; results are being written")

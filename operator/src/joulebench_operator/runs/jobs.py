@@ -17,9 +17,6 @@ from joulebench_operator.runs.volumes import FETCH, METER, PREFLIGHT
 _QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 _PRIORITY_LABEL: Final = "kueue.x-k8s.io/priority-class"
 _PREFLIGHT_RETRIES: Final = 2
-_INTERRUPTED: Final = 130
-"""Of a meter that was asked to end, by `suspend` or by Kueue that takes the quota back: no failure, so no retry."""
-_WRONG_INPUT: Final = 2
 
 
 def preflight(plan: PodPlan, *, namespace: str) -> Child:
@@ -27,7 +24,7 @@ def preflight(plan: PodPlan, *, namespace: str) -> Child:
     spec = {
         "backoffLimit": _PREFLIGHT_RETRIES,
         "activeDeadlineSeconds": _whole(plan.run.spec.timeouts.server_ready.seconds),
-        "podFailurePolicy": {"rules": [_disruption(), _exits(PREFLIGHT, [_WRONG_INPUT], "FailJob")]},
+        "podFailurePolicy": {"rules": [_disruption(), _exits(PREFLIGHT, [jobs_seen.WRONG_INPUT], "FailJob")]},
         "template": preflight_template(plan),
     }
     own = labels(plan.names, PREFLIGHT_PART)
@@ -77,8 +74,8 @@ def _rules(begins: set[str]) -> list[Object]:
     return [
         _disruption(),
         _exits(METER, [*jobs_seen.FINAL_CODES], "FailJob"),
-        *(_exits(name, [_WRONG_INPUT], "FailJob") for name in (PREFLIGHT, FETCH) if name in begins),
-        _exits(METER, [_INTERRUPTED], "Ignore"),
+        *(_exits(name, [jobs_seen.WRONG_INPUT], "FailJob") for name in (PREFLIGHT, FETCH) if name in begins),
+        _exits(METER, [jobs_seen.INTERRUPTED], "Ignore"),
         _exits(METER, [EXIT_INFRASTRUCTURE], "Count"),
     ]
 

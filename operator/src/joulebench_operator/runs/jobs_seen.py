@@ -13,6 +13,10 @@ from joulebench_operator.runs.recorded import objects, text, time_of
 
 FINAL_CODES: Final = (1, 2, 3)
 """Exit codes of the meter that trying again would not change: failed, wrong input, a requirement not met."""
+WRONG_INPUT: Final = 2
+"""Exit code of a first step that trying again would not change."""
+INTERRUPTED: Final = 130
+"""Of a meter that was asked to end, by `suspend` or by Kueue that takes the quota back: no failure, so no retry."""
 PODS_LAG: Final = timedelta(seconds=15)
 """How much later than its Job's end the end of a pod may be heard of: the two are watched apart."""
 
@@ -30,6 +34,11 @@ def completed(job: Object) -> bool:
 def failure(job: Object) -> Mapping[str, Any] | None:
     """The condition that says why it has failed; None if it has not."""
     return _condition(job, "Failed")
+
+
+def is_given_up(job: Object) -> bool:
+    """Whether no further pod will follow: it is over, or will have failed once its last pods have ended."""
+    return is_over(job) or _condition(job, "FailureTarget") is not None
 
 
 def _condition(job: Object, kind: str) -> Mapping[str, Any] | None:
@@ -93,6 +102,12 @@ def is_fresh(job: Object, *, now: datetime) -> bool:
 def may_tell_more(job: Object, pods: list[Object], name: str, *, now: datetime) -> bool:
     """Whether a pod of a Job that is over has an end that we have not heard of yet."""
     return is_fresh(job, now=now) and any(ended(pod, name) is None for pod in pods)
+
+
+def is_disrupted(pod: Object) -> bool:
+    """Whether it was evicted, preempted or lost with its node."""
+    found = objects((pod.get("status") or {}).get("conditions"))
+    return any(one.get("type") == "DisruptionTarget" and one.get("status") == "True" for one in found)
 
 
 def exit_codes(pod: Object) -> dict[str, int]:

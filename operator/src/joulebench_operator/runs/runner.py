@@ -10,7 +10,7 @@ from joulebench_operator.objects import Object
 from joulebench_operator.runs import jobs_seen, trouble
 from joulebench_operator.runs.located import address, with_port
 from joulebench_operator.runs.trouble import Trouble
-from joulebench_operator.runs.volumes import METER
+from joulebench_operator.runs.volumes import FETCH, METER, PREFLIGHT
 
 _ENDING = frozenset({Stage.SHUTDOWN, Stage.EXPORT})
 
@@ -60,12 +60,40 @@ class Runner:
     @property
     def has_failed(self) -> bool:
         """Whether its newest pod has, or is about to: a container of it has."""
-        return any(self.pods and jobs_seen.exit_codes(self.pods[0]).values())
+        return bool(self.pods) and _has_failed(self.pods[0])
+
+    def is_given_up(self, *, retry_limit: int) -> bool:
+        """Whether its newest pod has failed and no other follows: the rules of its Job (`jobs`), before it applies
+        them."""
+        if self.job is None or not self.has_failed or jobs_seen.is_disrupted(self.pods[0]):
+            return False
+        return jobs_seen.is_given_up(self.job) or self._is_final or self._counted_failures > retry_limit
+
+    @property
+    def _is_final(self) -> bool:
+        codes = jobs_seen.exit_codes(self.pods[0])
+        return codes.get(METER) in jobs_seen.FINAL_CODES or any(
+            codes.get(name) == jobs_seen.WRONG_INPUT for name in (PREFLIGHT, FETCH)
+        )
+
+    @property
+    def _counted_failures(self) -> int:
+        """How many of its pods have failed that count as tries; those that the Job has not counted yet, too."""
+        seen = sum(_has_failed(pod) and not _is_ignored(pod) for pod in self.pods)
+        return max(0 if self.job is None else jobs_seen.failures(self.job), seen)
 
     @property
     def waits_for_quota(self) -> bool:
         """Whether Kueue holds it back."""
         return self.job is not None and jobs_seen.is_suspended(self.job)
+
+
+def _has_failed(pod: Object) -> bool:
+    return any(jobs_seen.exit_codes(pod).values())
+
+
+def _is_ignored(pod: Object) -> bool:
+    return jobs_seen.is_disrupted(pod) or jobs_seen.exit_codes(pod).get(METER) == jobs_seen.INTERRUPTED
 
 
 def runner(job: Object | None, pods: list[Object], cache: Cache) -> Runner:

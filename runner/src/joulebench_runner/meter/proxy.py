@@ -56,11 +56,17 @@ class Proxy:
         body = await request.read()
         caller = Caller(query_id=query_id, attempt=attempt, intended_ns=self._clock.monotonic_ns())
         asked = parse(endpoint=endpoint, headers=request.headers, body=body)
-        try:
-            call = await server.open(asked, caller=caller)
-        except CallError as error:
-            return _failure(error)
-        return await _Relay(request, asked, call).run()
+        tries, cuts = 0, 0
+        while True:
+            try:
+                call = await server.open(asked, caller=caller, tries_before=tries)
+            except CallError as error:
+                return _failure(error)
+            relay = _Relay(request, asked, call)
+            response = await relay.run()
+            if relay.cut is None or not server.asks_after_cut(relay.cut, cuts=cuts):
+                return response
+            tries, cuts = call.record.retry + 1, cuts + 1
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         """Passed through; no tokens are made, so it is no call in the journal."""
@@ -92,6 +98,8 @@ class _Relay:
         self._asked = asked
         self._call = call
         self._response: web.StreamResponse | None = None
+        self.cut: CallError | None = None
+        """Why the answer is not whole, if nothing of it was passed on: another try would not be noticed."""
 
     async def run(self) -> web.StreamResponse:
         """Relay to the end; the call is journalled before the caller can know that it is over."""
@@ -99,6 +107,7 @@ class _Relay:
             return await self._relay()
         except CallError as error:
             self._call.end(error=error)
+            self.cut = error if self._response is None else None
             return self._broken_off(error)
         except (asyncio.CancelledError, ConnectionError):
             # Cancelled by the web server when the caller's connection closes; a write to it may notice first.

@@ -94,15 +94,15 @@ class UpstreamServer:
         self._sleep = sleep
         self._abilities = Abilities()
 
-    async def open(self, request: CallerRequest, *, caller: Caller) -> "Call":
+    async def open(self, request: CallerRequest, *, caller: Caller, tries_before: int = 0) -> "Call":
         """Send a request, again where that helps; return the call whose answer is to be relayed, good or bad.
 
-        Raises CallError when no answer came.
+        `tries_before`: tries whose answers were cut. Raises CallError when no answer came.
         """
         abilities = Abilities(stream=self._abilities.stream, stream_options=self._abilities.stream_options)
         learning = False
         tried: set[str] = set()
-        retry, unreached = 0, 0
+        retry = unreached = tries_before
         patient_until_ns = self._clock.monotonic_ns() + int(self.settings.ready_timeout_seconds * 1e9)
         while True:
             url = await self._choose(tried)
@@ -127,6 +127,14 @@ class UpstreamServer:
             retry += 1
             call.end()
             await self._sleep(delay_seconds(retry - unreached, headers=call.headers, now=self._now()))
+
+    def asks_after_cut(self, failure: CallError, *, cuts: int) -> bool:
+        """Whether to ask again where an answer was cut `cuts` times before: its pod goes, and others may come. A server
+        that stays where it is would cut it again."""
+        if failure.kind is not ErrorKind.CLOSED or not self.replicas.changing:
+            return False
+        self.replicas.look()
+        return cuts < self.settings.max_retries
 
     async def any_url(self) -> str:
         """Any replica's address. Raises CallError."""

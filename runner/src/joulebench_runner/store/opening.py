@@ -1,15 +1,17 @@
 """From what a benchmark says of its store to a store that is known to work."""
 
 import secrets
+import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from joulebench_api.v1alpha1.storage import ObjectStore
 from joulebench_runner.config import StoreSettings
 from joulebench_runner.errors import BadInputError, StoreError
-from joulebench_runner.store.access import file_system_options, refuse_missing_credentials
+from joulebench_runner.store.access import CONNECT_SECONDS, file_system_options, refuse_missing_credentials
 from joulebench_runner.store.failures import failure
 from joulebench_runner.store.location import Location, Service, locate
 from joulebench_runner.store.patience import AT_THE_START, ONE_TRY, Patience
@@ -81,6 +83,25 @@ def _with_region(location: Location, options: dict[str, Any]) -> dict[str, Any]:
     if "region" in options:
         return options
     return options | {"region": resolve_s3_region(location.root.partition("/")[0])}
+
+
+def check_reachable(settings: StoreSettings, *, patience: Patience) -> None:
+    """Whether somebody listens at the endpoint that the settings name; nothing is looked at if they name none.
+
+    The SDK of S3 first asks the cloud's own addresses for a region and for keys, for half a minute where there is no
+    such cloud. Raises BadInputError.
+    """
+    if settings.endpoint is None or locate(settings.url).service is not Service.S3:
+        return
+    parts = urlsplit(settings.endpoint)
+    address = (parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))
+    try:
+        patience.call(lambda: socket.create_connection(address, CONNECT_SECONDS).close(), is_passing=lambda _: True)
+    except OSError as error:
+        raise BadInputError(
+            f"spec.results.store.objectStore.endpoint: no connection to {settings.endpoint}: {error.strerror or error}",
+            remedy="Check the endpoint and the network.",
+        ) from error
 
 
 def check_writable(store: Store, *, run_dir: Path) -> None:

@@ -11,18 +11,22 @@ from joulebench_runner.errors import BadInputError, StoreError
 from joulebench_runner.pod.places import Places
 from joulebench_runner.pod.preflight.problems import Problem, field_of, problem_of
 from joulebench_runner.pod.settings import run_folder, store_settings
-from joulebench_runner.store import check_writable, open_store
+from joulebench_runner.store import check_reachable, check_writable, open_store
+from joulebench_runner.store.patience import AT_THE_START, Patience
 
 _OBJECT_STORE = "spec.results.store.objectStore"
 
 
-def check_store(assignment: Assignment, places: Places, *, environ: Mapping[str, str]) -> Iterator[Problem]:
-    """Write a small file there and remove it."""
+def check_store(
+    assignment: Assignment, places: Places, *, environ: Mapping[str, str], patience: Patience = AT_THE_START
+) -> Iterator[Problem]:
+    """Write a small file there and remove it. `patience`: with an endpoint that takes no connection."""
     try:
         settings = store_settings(assignment, environ=environ)
         if settings is None:
             yield from _check_folder(places.results, assignment)
             return
+        check_reachable(settings, patience=patience)
         check_writable(open_store(settings, environ=environ), run_dir=run_folder(assignment, places))
     except (BadInputError, StoreError) as error:
         secret = (field_of(error) or "").endswith("SecretRef")
