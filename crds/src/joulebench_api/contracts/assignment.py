@@ -56,6 +56,8 @@ class AssignedServer(Part):
     metrics_path: str | None = None
     key_variable: str | None = None
     """Environment variable of `meter` (and `preflight`) that holds its API key; None: it asks for none."""
+    headers_variable: str | None = None
+    """Environment variable of the same containers with headers for every call to it, one `Name: value` a line."""
     engine: str | None = None
     """None for servers that others run."""
     measured: bool = True
@@ -99,3 +101,8 @@ class Assignment(Part):
 def key_variable(alias: str) -> str:
     """The variable that holds the key of the server of that alias: `JOULEBENCH_KEY_JUDGE`."""
     return f"JOULEBENCH_KEY_{alias.upper().replace('-', '_')}"
+
+
+def headers_variable(alias: str) -> str:
+    """The variable that holds the headers for calls to the server of that alias: `JOULEBENCH_HEADERS_JUDGE`."""
+    return f"JOULEBENCH_HEADERS_{alias.upper().replace('-', '_')}"

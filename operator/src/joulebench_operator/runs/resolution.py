@@ -10,7 +10,6 @@ from joulebench_api.v1alpha1.benchmark_run import BenchmarkRun, BenchmarkRunSpec
 from joulebench_operator.decision import Context
 from joulebench_operator.objects import Object
 from joulebench_operator.runs import policy
-from joulebench_operator.runs.parties import parties
 from joulebench_operator.runs.refusal import RefusedRunError, refused
 from joulebench_operator.servers.model_files import configured_hub, sub_path
 
@@ -67,11 +66,6 @@ def _image(spec: BenchmarkRunSpec, context: Context) -> str:
 def _check_available(spec: BenchmarkRunSpec) -> None:
     if spec.shards > 1:
         raise RefusedRunError(f"spec.shards: {spec.shards}: more than one is not available yet", remedy="remove shards")
-    for party in parties(spec):
-        if party.source.external is not None and party.source.external.headers_secret_ref is not None:
-            raise RefusedRunError(
-                f"{party.field}.external.headersSecretRef: not available yet", remedy="use apiKeySecretRef"
-            )
 
 
 def _check_paths(spec: BenchmarkRunSpec) -> None:
