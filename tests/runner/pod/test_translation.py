@@ -1,5 +1,6 @@
 """An assignment means to a pod's processes what the same file means to a local run's."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from tests.runner.pod.assignments import SERVER, assignment, external
 
 from joulebench_api.contracts.assignment import Assignment
 from joulebench_api.contracts.energy import Domain
+from joulebench_api.contracts.summary import Prices, TokenPrices
 from joulebench_api.loading import Loaded
 from joulebench_runner.config import DriverSettings, MeterSettings, StoreSettings
 from joulebench_runner.errors import BadInputError
@@ -86,6 +88,19 @@ def test_every_field_means_the_same_as_in_a_local_run(spec: dict[str, Any], tmp_
     assert found.pricing == local_meter.pricing
     assert _split(found) == _split(local_meter)
     assert found.provenance["spec"] == assigned.run.model_dump(mode="json", exclude_none=True)["spec"]
+
+
+def test_the_fleets_prices_count_where_the_run_says_none() -> None:
+    fleet = Prices(
+        accelerator_per_hour_by_product={"NVIDIA-L4": Decimal(1)},
+        tokens={"model": TokenPrices(input_per_million=Decimal(9)), "judge": TokenPrices(input_per_million=Decimal(2))},
+    )
+    own = EXTERNAL["external"] | {"tokenPrices": {"inputPerMillion": "0.25"}}
+    spec = {"server": {"external": own}, "cost": {"currency": "CHF", "acceleratorPerHour": 3}}
+    found = meter(assignment(spec=spec, servers=[external("http://a/v1")], prices=fleet)).pricing
+    assert (found.currency, found.accelerator_per_hour) == ("CHF", Decimal(3))
+    assert found.accelerator_per_hour_by_product == fleet.accelerator_per_hour_by_product
+    assert [found.tokens[alias].input_per_million for alias in ("model", "judge")] == [Decimal("0.25"), Decimal(2)]
 
 
 def _split(settings: MeterSettings) -> Any:

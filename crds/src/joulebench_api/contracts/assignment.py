@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from joulebench_api.contracts import SCHEMA_VERSION
 from joulebench_api.contracts.energy import Domain
+from joulebench_api.contracts.summary import Prices
 from joulebench_api.v1alpha1.benchmark_run import BenchmarkRun
 
 ASSIGNMENT_FOLDER: Final = "/etc/joulebench/assignment"
@@ -94,6 +95,9 @@ class Assignment(Part):
     `joulebench fetch --to` makes it; a ConfigMap, which has no folders, is mounted at DATA_FOLDER/TASK."""
     ready_timeout_seconds: float = 3600.0
     """How long the meter waits for its servers."""
+    prices: Prices | None = None
+    """The fleet's prices: of accelerators by product, unless the run itself says one, and of the tokens of servers that
+    say none."""
     provenance: dict[str, JsonValue] = Field(default_factory=dict)
     """What the operator knows: images and their digests, the servers' command lines, its configuration's hash."""
 

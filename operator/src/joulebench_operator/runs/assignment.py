@@ -73,6 +73,7 @@ def assignment(
         exporter_token=follows_exporters(run, servers, context),
         data_mounted=is_data_mounted(run),
         ready_timeout_seconds=run.spec.timeouts.server_ready.seconds,
+        prices=run.prices,
         provenance=_provenance(run, servers, context),
     )
 

@@ -61,7 +61,7 @@ def meter_settings(
         # Without a store, this refuses a claim's folder that holds another run.
         bring_back=True,
         engine=next((server.engine for server in assignment.servers if server.role == "model"), None),
-        pricing=shared.pricing_settings(spec),
+        pricing=shared.pricing_settings(spec, fleet=assignment.prices),
         provenance=_provenance(assignment, surroundings),
     )
 

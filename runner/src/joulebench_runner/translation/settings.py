@@ -38,13 +38,18 @@ def energy_settings(
     )
 
 
-def pricing_settings(spec: BenchmarkRunSpec) -> Prices:
-    """What the run costs: `spec.cost`, and the token prices of the servers that others run."""
+def pricing_settings(spec: BenchmarkRunSpec, *, fleet: Prices | None = None) -> Prices:
+    """What the run costs: `spec.cost`, and the token prices of the servers that others run. `fleet`: the
+    administrator's prices for what the run says none of.
+    """
+    others = fleet or Prices()
     sources = {MODEL_ALIAS: spec.server} | ({JUDGE_ALIAS: spec.judge.server} if spec.judge is not None else {})
     external = {alias: source.external for alias, source in sources.items() if source.external is not None}
     return Prices(
         **spec.cost.model_dump(by_alias=False, mode="python"),
-        tokens={
+        accelerator_per_hour_by_product=others.accelerator_per_hour_by_product,
+        tokens=others.tokens
+        | {
             alias: TokenPrices(**found.token_prices.model_dump(by_alias=False, mode="python"))
             for alias, found in external.items()
             if found.token_prices is not None
