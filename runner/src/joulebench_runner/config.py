@@ -201,6 +201,8 @@ class DriverSettings(Settings):
     """The meter's own `outcome_file`: a meter that fails before it is ready is not waited for."""
     task: TaskSettings
     generation: GenerationSettings = Field(default_factory=GenerationSettings)
+    judge_generation: GenerationSettings = Field(default_factory=GenerationSettings)
+    """Of each call to the judge; null = as the scorer asks."""
     seed: int = 42
     epochs: int = 1
     concurrency: int = 1

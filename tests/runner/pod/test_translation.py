@@ -72,6 +72,7 @@ SPECS: tuple[dict[str, Any], ...] = (
     {"task": {"name": "everyday", "params": {"level": 2}, "recordIds": ["a", "b"]}},
     {"task": {"name": "gsm8k", "subset": "socratic", "split": "train", "limit": 2, "source": {"claim": {"name": "c"}}}},
     {"cost": {"currency": "CHF", "electricityPerKWh": "0.27", "acceleratorPerHour": 2, "carbonGramsPerKWh": 30}},
+    {"judge": {"server": EXTERNAL, "generation": {"temperature": 0, "maxTokens": 5, "systemPrompt": "Be strict."}}},
     {"judge": {"server": {"external": EXTERNAL["external"] | {"tokenPrices": {"inputPerMillion": "0.25"}}}}},
 )
 

@@ -8,6 +8,7 @@ from joulebench_api.contracts.energy import Domain
 from joulebench_api.contracts.identity import JUDGE_ALIAS, MODEL_ALIAS
 from joulebench_api.contracts.summary import Prices, TokenPrices
 from joulebench_api.v1alpha1 import BenchmarkRunSpec
+from joulebench_api.v1alpha1.generation import Generation
 from joulebench_api.v1alpha1.texts import Percent
 from joulebench_runner.config import DriverSettings, EnergySettings, GenerationSettings, TaskSettings
 
@@ -67,7 +68,8 @@ def driver_settings(
         run_dir=run_dir,
         ready_file=ready_file,
         task=task,
-        generation=_generation_settings(spec),
+        generation=_generation_settings(spec.generation),
+        judge_generation=_generation_settings(None if spec.judge is None else spec.judge.generation),
         seed=spec.seed,
         epochs=spec.epochs,
         concurrency=_resolved(spec.concurrency),
@@ -103,8 +105,7 @@ def task_settings(
     )
 
 
-def _generation_settings(spec: BenchmarkRunSpec) -> GenerationSettings:
-    generation = spec.generation
+def _generation_settings(generation: Generation | None) -> GenerationSettings:
     if generation is None:
         return GenerationSettings()
     given: Mapping[str, Any] = generation.model_dump(by_alias=False, exclude_none=True)
