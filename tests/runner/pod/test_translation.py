@@ -91,6 +91,19 @@ def test_every_field_means_the_same_as_in_a_local_run(spec: dict[str, Any], tmp_
     assert found.provenance["spec"] == assigned.run.model_dump(mode="json", exclude_none=True)["spec"]
 
 
+def test_headers_stand_in_a_variable_here_and_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = {"server": {"external": EXTERNAL["external"] | {"headersSecretRef": {"name": "gateway"}}}}
+    monkeypatch.setenv("GATEWAY_HEADERS", "X-Team: search")
+    server = external("http://127.0.0.1:1/v1").model_copy(update={"headers_variable": "JOULEBENCH_HEADERS_MODEL"})
+    assert meter(assignment(spec=spec, servers=[server])).upstreams[0].headers_variable == "JOULEBENCH_HEADERS_MODEL"
+    assert locally(spec, tmp_path)[0].upstreams[0].headers_variable == "GATEWAY_HEADERS"
+
+    monkeypatch.setenv("GATEWAY_HEADERS", "X-Team: search\nhunter2")
+    with pytest.raises(BadInputError, match="GATEWAY_HEADERS: line 2 is no header") as caught:
+        locally(spec, tmp_path)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_the_fleets_prices_count_where_the_run_says_none() -> None:
     fleet = Prices(
         accelerator_per_hour_by_product={"NVIDIA-L4": Decimal(1)},
