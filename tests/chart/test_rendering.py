@@ -96,7 +96,11 @@ def test_the_operators_pod_is_restricted(plain: Objects) -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert {kind for volume in spec["volumes"] for kind in volume if kind != "name"} <= {*("configMap", "emptyDir")}
+    assert {kind for volume in spec["volumes"] for kind in volume if kind != "name"} <= {
+        "configMap",
+        "emptyDir",
+        "projected",
+    }
 
 
 def test_it_tells_which_images_belong_to_it(render: Render) -> None:
@@ -171,6 +175,20 @@ def test_the_operator_finds_the_exporters_by_their_labels(plain: Objects) -> Non
     assert f"--exporter-namespace={NAMESPACE}" in container(plain, OPERATOR)["args"]
 
 
+def test_the_operator_asks_exporters_with_a_token_of_its_own(plain: Objects, render: Render) -> None:
+    (volume,) = [one for one in pod(plain, OPERATOR)["volumes"] if one["name"] == "exporter-token"]
+    (mount,) = [one for one in container(plain, OPERATOR)["volumeMounts"] if one["name"] == volume["name"]]
+    (source,) = volume["projected"]["sources"]
+    audience, path = source["serviceAccountToken"]["audience"], source["serviceAccountToken"]["path"]
+    args = container(plain, OPERATOR)["args"]
+    assert {f"--exporter-audience={audience}", f"--exporter-token-file={mount['mountPath']}/{path}"} <= set(args)
+    assert f"--audience={audience}" in container(plain, EXPORTER)["args"]
+
+    without = render(exporter={"enabled": False})
+    assert "exporter-token" not in {one["name"] for one in pod(without, OPERATOR)["volumes"]}
+    assert not [one for one in container(without, OPERATOR)["args"] if one.startswith("--exporter-token-file")]
+
+
 def test_the_exporter_is_root_without_rights(plain: Objects) -> None:
     assert container(plain, EXPORTER)["securityContext"] == {
         "runAsUser": 0,
@@ -207,10 +225,11 @@ def test_another_releases_exporter_can_be_used(render: Render) -> None:
     ("values", "allowed"),
     [
         ({}, []),
-        ({"watchNamespaces": ["team-a"]}, ["team-a"]),
-        ({"exporter": {"allowNamespaces": ["b"]}, "watchNamespaces": ["a"]}, ["b"]),
+        ({"watchNamespaces": ["team-a"]}, ["team-a", NAMESPACE]),
+        ({"exporter": {"allowNamespaces": ["b"]}, "watchNamespaces": ["a"]}, ["b", NAMESPACE]),
+        ({"watchNamespaces": [NAMESPACE]}, [NAMESPACE]),
     ],
-    ids=["everybody", "those with benchmarks", "as said"],
+    ids=["everybody", "those with benchmarks and the operator", "as said and the operator", "once"],
 )
 def test_who_may_read_joules(render: Render, values: Object, allowed: list[str]) -> None:
     args = container(render(**values), EXPORTER)["args"]

@@ -117,6 +117,12 @@ class Server(Told):
 
     kind = "msrv"
 
+    def devices(self) -> list[str]:
+        """The devices of its pods; empty while none are known, or it is not there."""
+        if not self.namespace.kubectl("get", "msrv", self.name, "--ignore-not-found"):
+            return []
+        return [uuid for endpoint in self.status.get("endpoints", ()) for uuid in endpoint.get("devices", ())]
+
 
 @dataclass(frozen=True)
 class Benchmark(Told):

@@ -33,6 +33,8 @@ def test_a_run_that_is_applied_ends_in_results_with_the_joules_of_its_own_gpus(
     namespace: Namespace, gpus: list[FakeGpu]
 ) -> None:
     (benchmark,) = started(namespace, example("simulator"))
+    server = Server(namespace, f"{benchmark.name}-model")
+    devices = until(server.devices, what="the devices of the server's pod", timeout_seconds=60)
     benchmark.wait("Succeeded")
 
     status, summary = benchmark.status, benchmark.summary
@@ -57,6 +59,7 @@ def test_a_run_that_is_applied_ends_in_results_with_the_joules_of_its_own_gpus(
     assert {row["device"] for row in benchmark.rows("energy")} == own
     everything_was_answered_once(benchmark, questions=24)
     nothing_is_held(benchmark, gpus)
+    assert set(devices) == own
     columns = namespace.kubectl("get", "brun").splitlines()
     assert columns[0].split() == ["NAME", "MODEL", "TASK", "STATUS", "PROGRESS", "ACCURACY", "J/CORRECT", "AGE"]
     assert columns[1].split()[:5] == ["simulated", "simulator", "everyday", "Succeeded", "24/24"]

@@ -24,6 +24,7 @@ EXTERNAL = {"external": {"url": "http://127.0.0.1:9/v1", "model": "none"}}
         (EXTERNAL, {"agent": {"name": "react"}}, ["spec.agent", "not available"]),
         (EXTERNAL, {"energy": {"attribution": "Window"}}, ["spec.energy.attribution", "Phase"]),
         ({"external": {**EXTERNAL["external"], "apiKeySecretRef": {"name": "nobody"}}}, {}, ["NOBODY_API_KEY"]),
+        ({"external": {**EXTERNAL["external"], "headersSecretRef": {"name": "nobody"}}}, {}, ["NOBODY_HEADERS"]),
     ],
 )
 def test_a_wrong_field_is_named_with_the_way_out(

@@ -75,6 +75,20 @@ def test_an_exporter_touches_every_unfinished_run_wherever_it_is() -> None:
     assert names(exporter, run("a"), run("b", finished=True)) == {"BenchmarkRun/a"}
 
 
+def test_an_exporter_touches_the_servers_on_its_node_whose_devices_are_not_known() -> None:
+    labels = {"app.kubernetes.io/component": "exporter"}
+    exporter = item("Pod", "exporter-1", namespace="system", labels=labels, spec={"nodeName": "gpu-1"})
+    unknown, elsewhere, known = (
+        item("ModelServer", name, status={"endpoints": [endpoint]})
+        for name, endpoint in (
+            ("unknown", {"pod": "a", "node": "gpu-1"}),
+            ("elsewhere", {"pod": "b", "node": "gpu-2"}),
+            ("known", {"pod": "c", "node": "gpu-1", "devices": ["GPU-1"]}),
+        )
+    )
+    assert names(exporter, unknown, elsewhere, known) == {"ModelServer/unknown"}
+
+
 def test_a_server_s_pod_touches_the_runs_that_must_tell_their_runners_where_it_is() -> None:
     made = item("ModelServer", "first-model", labels={"joulebench.dev/run": "first"})
     runs = [run("first"), run("a", server="llama"), run("b", server="llama", finished=True)]

@@ -13,8 +13,8 @@ from tests.operator.fake_kube import refusal
 from joulebench_api.contracts.meter import EnergyState, Progress, Stage
 from joulebench_api.contracts.meter import MeterStatus as MeterReport
 from joulebench_operator.cache import Cache
-from joulebench_operator.inquiring import Inquirer, redacted
-from joulebench_operator.inquiry import Inquiry, LastWords, MeterStatus, Pods, Served, ServedAnswer
+from joulebench_operator.inquiring import Inquirer, _pause_seconds, redacted
+from joulebench_operator.inquiry import Devices, Inquiry, LastWords, MeterStatus, Pods, Served, ServedAnswer
 from joulebench_operator.kinds import Key
 from joulebench_operator.objects import Object
 
@@ -224,3 +224,10 @@ async def test_what_nobody_wants_to_know_any_more_is_forgotten(desk: Desk) -> No
 )
 def test_secrets_are_taken_out_of_logs_and_other_words_stay(text: str, without: str) -> None:
     assert redacted(text) == without
+
+
+def test_an_exporter_that_does_not_know_a_pod_is_asked_a_few_times_and_then_never_again() -> None:
+    asked = Devices("10.1.0.1:9780", "team", "llama-1", "uid")
+    pauses = [_pause_seconds(asked, (), asked=times) for times in range(1, 10)]
+    assert pauses == [1, 2, 4, 8, 15, 30, 60, None, None]
+    assert _pause_seconds(asked, ("GPU-1",), asked=1) is None

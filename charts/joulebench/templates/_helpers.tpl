@@ -37,9 +37,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if .Values.exporter.enabled }}{{ .Release.Namespace }}{{ else }}{{ .Values.exporter.namespace }}{{ end }}
 {{- end -}}
 
-{{/* Whose service accounts the exporter lets in, as JSON; none: all. */}}
+{{/* Whose service accounts the exporter lets in, the operator's among them, as JSON; none: all. */}}
 {{- define "joulebench.exporterCallers" -}}
-{{- .Values.exporter.allowNamespaces | default .Values.watchNamespaces | toJson -}}
+{{- $callers := .Values.exporter.allowNamespaces | default .Values.watchNamespaces -}}
+{{- if $callers }}{{ append $callers .Release.Namespace | uniq | toJson }}{{ else }}[]{{ end }}
 {{- end -}}
 
 {{/* What the operator may do where benchmarks run. It reads no Secret: it passes references on. */}}

@@ -37,8 +37,13 @@ Exit status: 0 stopped by a signal, 1 failed or lost its lease (start it again),
 @click.option("--lease-name", default="joulebench-operator", show_default=True, help="What the Lease is called.")
 @click.option("--identity", metavar="NAME", help="This replica's name; the pod's by default.")
 @click.option("--exporter-namespace", metavar="NAMESPACE", help="Where the energy exporter's DaemonSet is.")
-@click.option("--exporter-audience", default="joulebench-exporter", show_default=True, help="Of the runner's tokens.")
+@click.option("--exporter-audience", default="joulebench-exporter", show_default=True, help="Of the tokens for it.")
 @click.option("--exporter-port", default=9780, show_default=True, help="Of the exporter's gRPC service.")
+@click.option(
+    "--exporter-token-file",
+    type=click.Path(path_type=Path),
+    help="The operator's own token for that audience, read whenever an exporter is asked who has its devices.",
+)
 @click.option(
     "--image",
     "images",
@@ -75,6 +80,7 @@ def main(
     exporter_namespace: str | None,
     exporter_audience: str,
     exporter_port: int,
+    exporter_token_file: Path | None,
     images: tuple[str, ...],
     log_format: str,
     log_level: str,
@@ -103,6 +109,7 @@ def main(
             exporter_namespace=exporter_namespace,
             exporter_audience=exporter_audience,
             exporter_port=exporter_port,
+            exporter_token_file=exporter_token_file,
             images=dict(map(_image, images)),
         )
         controllers = (ServerController(), RunController())

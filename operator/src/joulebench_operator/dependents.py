@@ -22,6 +22,7 @@ def touched(item: Object, cache: Cache) -> set[Key]:
         found |= {key, *_beside(item, cache)}
     elif key.kind == POD.name and (item["metadata"].get("labels") or {}).get(PART_LABEL) == EXPORTER_PART:
         found |= {key_of(run) for run in cache.everywhere(BENCHMARK_RUN) if not is_finished(run)}
+        found |= {key_of(server) for server in cache.everywhere(MODEL_SERVER) if _lacks_devices(server, item)}
     elif key.kind == POD.name:
         found |= _served_by(item, cache)
     return found
@@ -35,6 +36,13 @@ def _served_by(pod: Object, cache: Cache) -> set[Key]:
         return set()
     makers = {owner for owner in _labelled_owners(server) if owner.kind == BENCHMARK_RUN.name}
     return {*makers, *_runs_on(name, cache.all(BENCHMARK_RUN, namespace))}
+
+
+def _lacks_devices(server: Object, exporter: Object) -> bool:
+    """Whether a pod of the server on the exporter's node has devices that are not known yet."""
+    node = (exporter.get("spec") or {}).get("nodeName")
+    endpoints = (server.get("status") or {}).get("endpoints") or ()
+    return any(entry.get("node") == node and not entry.get("devices") for entry in endpoints)
 
 
 def is_finished(run: Mapping[str, Any]) -> bool:

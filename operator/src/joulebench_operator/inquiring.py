@@ -1,19 +1,24 @@
-"""Asks what decisions want to know: servers, meters, logs, others' pods. Each inquiry has one task, whoever asks."""
+"""Asks what decisions want to know: servers, meters, logs, others' pods, exporters. Each inquiry has one task, whoever
+asks.
+"""
 
 import asyncio
 import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 from pydantic import ValidationError
 
 from joulebench_api.contracts.meter import MeterStatus as MeterReport
+from joulebench_operator import describing
 from joulebench_operator.cache import Cache
 from joulebench_operator.errors import ApiRefusalError
-from joulebench_operator.inquiry import Answer, Inquiry, LastWords, MeterStatus, Pods, Served, ServedAnswer
+from joulebench_operator.inquiry import Answer, Devices, Inquiry, LastWords, MeterStatus, Pods, Served, ServedAnswer
 from joulebench_operator.kinds import POD, Key
 from joulebench_operator.kube import Kube
 
@@ -23,6 +28,8 @@ _COMPLETION_SECONDS: Final = 60.0
 """A first completion may compile kernels."""
 _LINES: Final = 200
 """vLLM's engine fails in a process of its own, and others write tracebacks of dozens of lines after its words."""
+_DEVICES_PAUSES_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+"""The kubelet may tell an exporter of a pod a while after it began, and an exporter may be starting."""
 _MAX_BODY: Final = 64 * 1024
 _OK: Final = 200
 _SECRET: Final = re.compile(
@@ -41,15 +48,23 @@ class Inquirer:
 
     Args:
         changed: is told whose decision may change because an answer did.
+        exporter_token: a file with a service-account token for the exporters' audience.
     """
 
     def __init__(
-        self, *, cache: Cache, kube: Kube, http: aiohttp.ClientSession, changed: Callable[[Key], None]
+        self,
+        *,
+        cache: Cache,
+        kube: Kube,
+        http: aiohttp.ClientSession,
+        changed: Callable[[Key], None],
+        exporter_token: Path | None = None,
     ) -> None:
         self._cache = cache
         self._kube = kube
         self._http = http
         self._changed = changed
+        self._exporter_token = exporter_token
         self._wanted_by: dict[Key, frozenset[Inquiry]] = {}
         self._askers: dict[Inquiry, set[Key]] = {}
         self._tasks: dict[Inquiry, asyncio.Task[None]] = {}
@@ -88,12 +103,12 @@ class Inquirer:
             self._cache.forget(inquiry)
 
     async def _ask_on(self, inquiry: Inquiry) -> None:
-        while True:
+        for asked in count(1):
             answer = await self._ask(inquiry)
             if self._cache.answered(inquiry, answer):
                 for key in list(self._askers.get(inquiry, ())):
                     self._changed(key)
-            pause = _pause_seconds(inquiry, answer)
+            pause = _pause_seconds(inquiry, answer, asked=asked)
             if pause is None:
                 return
             await asyncio.sleep(pause)
@@ -108,6 +123,8 @@ class Inquirer:
                 return await self._last_words(inquiry)
             case Pods():
                 return await self._pods(inquiry)
+            case Devices():
+                return await describing.devices(inquiry, token_file=self._exporter_token)
 
     async def _served(self, asked: Served) -> ServedAnswer:
         try:
@@ -182,8 +199,11 @@ class Inquirer:
             return before
 
 
-def _pause_seconds(inquiry: Inquiry, answer: Answer) -> float | None:
-    """How long until it is asked again; None: never, the answer cannot change."""
+def _pause_seconds(inquiry: Inquiry, answer: Answer, *, asked: int) -> float | None:
+    """How long until it is asked again; None: never, the answer cannot change, or nobody can tell.
+
+    `asked`: how often it was asked already.
+    """
     match inquiry:
         case Served():
             return 15.0 if answer.ready else 1.0
@@ -193,6 +213,8 @@ def _pause_seconds(inquiry: Inquiry, answer: Answer) -> float | None:
             return None if answer is not None else 2.0
         case Pods():
             return 5.0
+        case Devices():
+            return None if answer or asked > len(_DEVICES_PAUSES_SECONDS) else _DEVICES_PAUSES_SECONDS[asked - 1]
 
 
 def _model_names(body: Any) -> list[str]:

@@ -55,13 +55,26 @@ class Pods:
     labels: tuple[tuple[str, str], ...]
 
 
-Inquiry = Served | MeterStatus | LastWords | Pods
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """Which devices has a pod? `Describe` of the exporter on its node, a few times while it does not know the pod."""
+
+    exporter: str
+    """`host:port` of its gRPC service."""
+    namespace: str
+    pod: str
+    pod_uid: str
+    """A pod of the same name is asked for anew."""
+
+
+Inquiry = Served | MeterStatus | LastWords | Pods | Devices
 
 ANSWERS: Final = {
     Served: "ServedAnswer",
     MeterStatus: "joulebench_api.contracts.meter.MeterStatus, or None while it does not answer",
     LastWords: "str",
     Pods: "list of pods as Objects",
+    Devices: "tuple of UUIDs, sorted; empty while the exporter knows of none",
 }
 """What `View.answer` gives for each; None until it was answered for the first time."""
 

@@ -22,5 +22,7 @@ class Options:
     exporter_namespace: str | None = None
     exporter_audience: str = "joulebench-exporter"
     exporter_port: int = 9780
+    exporter_token_file: Path | None = None
+    """For the exporters' audience; None: they ask for no token."""
     images: Mapping[str, str] = field(default_factory=dict)
     """By part: `runner`, or an engine's name."""

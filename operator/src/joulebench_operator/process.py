@@ -136,7 +136,13 @@ class _Operator:
         """Work until cancelled; ends by itself only if a part of it died."""
         queue = WorkQueue(waited=metrics.QUEUE_SECONDS.observe)
         self._http = aiohttp.ClientSession()
-        self._inquirer = Inquirer(cache=self._cache, kube=self._kube, http=self._http, changed=queue.add)
+        self._inquirer = Inquirer(
+            cache=self._cache,
+            kube=self._kube,
+            http=self._http,
+            changed=queue.add,
+            exporter_token=self._options.exporter_token_file,
+        )
         reconciler = Reconciler(
             self._controllers,
             cache=self._cache,

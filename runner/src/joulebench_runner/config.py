@@ -1,7 +1,7 @@
 """What the processes of a run are told when they start: one JSON file each, made from the plan.
 
 The same files are used on a laptop and in a pod; nothing else tells a process what to do. Keys and tokens are never in
-them: `key_variable` names an environment variable of the meter's process.
+them: `key_variable` and `headers_variable` name environment variables of the meter's process.
 """
 
 from pathlib import Path
@@ -63,6 +63,8 @@ class Upstream(Settings):
     """Which replica gets a call: the one with the fewest of ours, or the next in turn. Service: the topology's `url` is
     asked, and which replica answers is not known."""
     key_variable: str | None = None
+    headers_variable: str | None = None
+    """Names an environment variable with headers for every call, one `Name: value` a line."""
     health_path: str | None = None
     """Path (outside `/v1`) that answers 200 once the server lives; null where none is known."""
     metrics_path: str | None = None
@@ -199,6 +201,8 @@ class DriverSettings(Settings):
     """The meter's own `outcome_file`: a meter that fails before it is ready is not waited for."""
     task: TaskSettings
     generation: GenerationSettings = Field(default_factory=GenerationSettings)
+    judge_generation: GenerationSettings = Field(default_factory=GenerationSettings)
+    """Of each call to the judge; null = as the scorer asks."""
     seed: int = 42
     epochs: int = 1
     concurrency: int = 1

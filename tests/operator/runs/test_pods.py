@@ -1,5 +1,6 @@
 """What the pods of a run hold, and who of them holds a secret."""
 
+import json
 from typing import Any
 
 import pytest
@@ -46,6 +47,17 @@ def test_keys_of_models_are_the_meter_s_and_preflight_s_alone() -> None:
     }
 
     assert holders == {"meter", "preflight"}
+
+
+def test_headers_of_a_server_come_from_the_secret_and_are_the_meter_s_and_preflight_s_alone() -> None:
+    headers = {"headersSecretRef": {"name": "gateway"}}
+    world = World().started(run(server={"external": {**EXTERNAL["external"], **headers}}))
+    found = {name: _variables(one).get("JOULEBENCH_HEADERS_MODEL") for name, one in _containers(_spec(world)).items()}
+
+    secret = {"secretKeyRef": {"name": "gateway", "key": "headers"}}
+    assert {name: value for name, value in found.items() if value is not None} == {"meter": secret, "preflight": secret}
+    (server,) = json.loads(world.get("ConfigMap", "first-1")["data"]["assignment.json"])["servers"]
+    assert server["headers_variable"] == "JOULEBENCH_HEADERS_MODEL"
 
 
 def test_the_hub_s_token_is_never_the_driver_s_or_the_meter_s() -> None:

@@ -34,12 +34,6 @@ REQUIRED = {"policy": "Required"}
     [
         ({"shards": 2}, {}, "InvalidSpec", "spec.shards: 2: more than one is not available yet; remove shards"),
         ({"task": {"name": "a b"}}, {}, "InvalidSpec", "spec.task.name"),
-        (
-            {"server": {"external": {**EXTERNAL["external"], "headersSecretRef": {"name": "h"}}}},
-            {},
-            "InvalidSpec",
-            "spec.server.external.headersSecretRef",
-        ),
         ({"server": EXTERNAL}, {"policy": {"externalEndpoints": "Deny"}}, "NotAllowed", "spec.server.external"),
         ({"runner": {"image": "x/y:1"}}, {"policy": {"images": ["ours/*"]}}, "NotAllowed", "spec.runner.image"),
         ({"runner": {"serviceAccountName": "boss"}}, {}, "NotAllowed", "spec.runner.serviceAccountName"),

@@ -57,3 +57,9 @@ def test_a_file_that_holds_no_prices_is_refused(tmp_path: Path) -> None:
     file.write_text("- 1\n")
     with pytest.raises(BadInputError, match="holds no prices"):
         chosen_prices([str(file)], before=BEFORE)
+
+
+def test_a_price_of_all_accelerators_takes_the_place_of_those_by_product() -> None:
+    before = BEFORE.model_copy(update={"accelerator_per_hour_by_product": {"NVIDIA-L4": Decimal(1)}})
+    assert chosen_prices(["acceleratorPerHour=3"], before=before).accelerator_per_hour_by_product == {}
+    assert chosen_prices(["pue=2"], before=before).accelerator_per_hour_by_product == {"NVIDIA-L4": Decimal(1)}

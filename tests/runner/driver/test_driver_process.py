@@ -218,7 +218,10 @@ async def test_an_inspect_task_keeps_its_setup_solver_scorer_and_judge(driver: A
 
     meter.answer = answer
     ended = await driver.run(
-        TaskSettings(name="inspect:quiz/letters", params={"wanted": "all"}), concurrency=3, warmup_queries=1
+        TaskSettings(name="inspect:quiz/letters", params={"wanted": "all"}),
+        concurrency=3,
+        warmup_queries=1,
+        judge_generation={"temperature": 0.0, "max_tokens": 9, "system_prompt": "Be strict.", "extra_body": {"a": 1}},
     )
 
     assert ended.code == ExitCode.DONE, ended.log
@@ -247,7 +250,12 @@ async def test_an_inspect_task_keeps_its_setup_solver_scorer_and_judge(driver: A
     asked = [event for event in meter.events if event.kind == "call"][1:]
     assert all(event.body["temperature"] == 0.25 for event in asked if "/m/model/" in event.path)
     judged = f"/m/judge/q/{begun['judge']['query_id']}.0/v1/chat/completions"
-    assert [event.path for event in asked if "/m/judge/" in event.path] == [judged]
+    (verdict,) = [event for event in asked if "/m/judge/" in event.path]
+    assert verdict.path == judged
+    # What the run says of its judge goes before the scorer's own wishes, and those stay where it says nothing.
+    sent = {name: verdict.body[name] for name in ("temperature", "max_tokens", "top_p", "a")}
+    assert sent == {"temperature": 0.0, "max_tokens": 9, "top_p": 0.5, "a": 1}
+    assert [one["content"] for one in verdict.body["messages"]] == ["Be strict.", "Is it right?"]
     two_turns = f"/m/model/q/{begun['letter-c']['query_id']}.0/v1/chat/completions"
     assert [prompt_of(event.body) for event in asked if event.path == two_turns] == ["Say C Think."] * 2
 

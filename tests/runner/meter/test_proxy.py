@@ -90,6 +90,18 @@ async def test_the_server_is_told_whose_call_it_is(serve: Serve, front: Serve, s
     assert ids == [f"00ff00ff00ff00ff.2.{call['call_id']}", "the caller's own"]
 
 
+async def test_a_servers_own_headers_are_with_every_call_and_the_list_of_models(
+    serve: Serve, front: Serve, say: Any
+) -> None:
+    server = await serve(say.stream(*say.answer))
+    meter = await front(server, headers_variable="OURS", environ={"OURS": "X-Team: search"})
+    async with meter.post(CHAT) as response:
+        assert response.status == 200
+    async with meter.session.get(f"{meter.url}/m/model/v1/models") as response:
+        await response.read()
+    assert [asked.headers["X-Team"] for asked in server.asked] == ["search", "search"]
+
+
 async def test_without_a_key_none_is_sent_on(serve: Serve, front: Serve, say: Any) -> None:
     server = await serve(say.stream(*say.answer))
     async with (await front(server)).post(CHAT):

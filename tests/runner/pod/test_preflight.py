@@ -216,11 +216,6 @@ def test_a_package_s_good_task_is_resolved(places: Places) -> None:
             Reason.NOT_SUPPORTED,
         ),
         (
-            {"server": {"external": {"url": "http://a/v1", "model": "m", "headersSecretRef": {"name": "h"}}}},
-            "spec.server.external.headersSecretRef",
-            Reason.NOT_SUPPORTED,
-        ),
-        (
             {"submodels": [{"name": "small", "server": {"modelServerRef": {"name": "s"}}}]},
             "spec.submodels",
             Reason.NOT_SUPPORTED,
@@ -337,6 +332,26 @@ def test_a_key_that_is_missing_or_empty_is_missed_and_the_server_not_asked() -> 
         assert told([problem]) == [("spec.server.external.apiKeySecretRef", Reason.SECRET_UNAVAILABLE, "openai")]
         assert asyncio.run(looked(assigned, **environ)) == []
     assert list(check_keys(assigned, environ={KEY: "k"})) == []
+
+
+HEADERS = "JOULEBENCH_HEADERS_MODEL"
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [({}, "no header in it"), ({HEADERS: "\n"}, "no header in it"), ({HEADERS: "hunter2"}, "line 1 is no header")],
+)
+def test_headers_that_are_missing_or_cannot_be_used_are_told_and_the_server_not_asked(
+    environ: dict[str, str], says: str
+) -> None:
+    source = {"external": {"url": "http://127.0.0.1:9/v1", "model": "m", "headersSecretRef": {"name": "gateway"}}}
+    server = external("http://127.0.0.1:9/v1", model="m").model_copy(update={"headers_variable": HEADERS})
+    assigned = assignment(spec={"server": source}, servers=[server])
+    [problem] = check_keys(assigned, environ=environ)
+    assert told([problem]) == [("spec.server.external.headersSecretRef", Reason.SECRET_UNAVAILABLE, "gateway")]
+    assert says in problem.message
+    assert "hunter2" not in f"{problem.message}{problem.remedy}"
+    assert asyncio.run(looked(assigned, **environ)) == []
 
 
 def test_the_keys_of_our_own_servers_are_looked_for() -> None:

@@ -1,5 +1,6 @@
 """An assignment means to a pod's processes what the same file means to a local run's."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from tests.runner.pod.assignments import SERVER, assignment, external
 
 from joulebench_api.contracts.assignment import Assignment
 from joulebench_api.contracts.energy import Domain
+from joulebench_api.contracts.summary import Prices, TokenPrices
 from joulebench_api.loading import Loaded
 from joulebench_runner.config import DriverSettings, MeterSettings, StoreSettings
 from joulebench_runner.errors import BadInputError
@@ -70,6 +72,7 @@ SPECS: tuple[dict[str, Any], ...] = (
     {"task": {"name": "everyday", "params": {"level": 2}, "recordIds": ["a", "b"]}},
     {"task": {"name": "gsm8k", "subset": "socratic", "split": "train", "limit": 2, "source": {"claim": {"name": "c"}}}},
     {"cost": {"currency": "CHF", "electricityPerKWh": "0.27", "acceleratorPerHour": 2, "carbonGramsPerKWh": 30}},
+    {"judge": {"server": EXTERNAL, "generation": {"temperature": 0, "maxTokens": 5, "systemPrompt": "Be strict."}}},
     {"judge": {"server": {"external": EXTERNAL["external"] | {"tokenPrices": {"inputPerMillion": "0.25"}}}}},
 )
 
@@ -86,6 +89,32 @@ def test_every_field_means_the_same_as_in_a_local_run(spec: dict[str, Any], tmp_
     assert found.pricing == local_meter.pricing
     assert _split(found) == _split(local_meter)
     assert found.provenance["spec"] == assigned.run.model_dump(mode="json", exclude_none=True)["spec"]
+
+
+def test_headers_stand_in_a_variable_here_and_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = {"server": {"external": EXTERNAL["external"] | {"headersSecretRef": {"name": "gateway"}}}}
+    monkeypatch.setenv("GATEWAY_HEADERS", "X-Team: search")
+    server = external("http://127.0.0.1:1/v1").model_copy(update={"headers_variable": "JOULEBENCH_HEADERS_MODEL"})
+    assert meter(assignment(spec=spec, servers=[server])).upstreams[0].headers_variable == "JOULEBENCH_HEADERS_MODEL"
+    assert locally(spec, tmp_path)[0].upstreams[0].headers_variable == "GATEWAY_HEADERS"
+
+    monkeypatch.setenv("GATEWAY_HEADERS", "X-Team: search\nhunter2")
+    with pytest.raises(BadInputError, match="GATEWAY_HEADERS: line 2 is no header") as caught:
+        locally(spec, tmp_path)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_fleets_prices_count_where_the_run_says_none() -> None:
+    fleet = Prices(
+        accelerator_per_hour_by_product={"NVIDIA-L4": Decimal(1)},
+        tokens={"model": TokenPrices(input_per_million=Decimal(9)), "judge": TokenPrices(input_per_million=Decimal(2))},
+    )
+    own = EXTERNAL["external"] | {"tokenPrices": {"inputPerMillion": "0.25"}}
+    spec = {"server": {"external": own}, "cost": {"currency": "CHF", "acceleratorPerHour": 3}}
+    found = meter(assignment(spec=spec, servers=[external("http://a/v1")], prices=fleet)).pricing
+    assert (found.currency, found.accelerator_per_hour) == ("CHF", Decimal(3))
+    assert found.accelerator_per_hour_by_product == fleet.accelerator_per_hour_by_product
+    assert [found.tokens[alias].input_per_million for alias in ("model", "judge")] == [Decimal("0.25"), Decimal(2)]
 
 
 def _split(settings: MeterSettings) -> Any:

@@ -48,6 +48,21 @@ def test_energy_hours_carbon_and_tokens_have_their_price() -> None:
     assert (found.paid.total, found.paid_for) == (Decimal("3.04"), ["electricity", "accelerators"])
 
 
+def test_each_product_has_its_price_and_others_that_of_all() -> None:
+    hour_ns = 3_600_000_000_000
+    used = basis(accelerator_ns_by_product={"NVIDIA H100 80GB HBM3": 2 * hour_ns, "NVIDIA L4": hour_ns})
+    by_product = {"NVIDIA-H100-80GB-HBM3": Decimal(4)}
+    assert cost(used, priced(accelerator_per_hour_by_product=by_product)).accelerators.total == Decimal("10.5")
+    unknown = cost(used, priced(accelerator_per_hour_by_product=by_product, accelerator_per_hour=None)).accelerators
+    assert unknown.total is None
+    assert "NVIDIA L4" in str(unknown.problem)
+
+
+def test_a_basis_without_products_is_priced_as_ever() -> None:
+    found = cost(basis(), priced(accelerator_per_hour_by_product={"NVIDIA-L4": Decimal(9)}))
+    assert found.accelerators.total == Decimal("2.5")
+
+
 def test_pue_multiplies_energy_and_carbon() -> None:
     found = cost(basis(), priced(pue=Decimal("1.5")))
     assert (found.energy_kwh.total, found.electricity.total, found.carbon_grams.total) == (
@@ -152,6 +167,7 @@ def test_accelerator_hours_are_those_of_all_gpus_in_the_measured_window(run: Any
         empty.device(device, domain="GPU", sensor="nvml").ticks(device)
     found = empty.results(settings=settings(domains=["GPU"]).model_copy(update={"pricing": PRICES})).summary.cost
     assert found.basis.accelerators == 2
+    assert sum(found.basis.accelerator_ns_by_product.values()) == found.basis.accelerator_ns
     assert found.accelerator_hours.total == Decimal("0.00555555555556")
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from joulebench_api.contracts import SCHEMA_VERSION
 from joulebench_api.contracts.energy import Domain
+from joulebench_api.contracts.summary import Prices
 from joulebench_api.v1alpha1.benchmark_run import BenchmarkRun
 
 ASSIGNMENT_FOLDER: Final = "/etc/joulebench/assignment"
@@ -56,6 +57,8 @@ class AssignedServer(Part):
     metrics_path: str | None = None
     key_variable: str | None = None
     """Environment variable of `meter` (and `preflight`) that holds its API key; None: it asks for none."""
+    headers_variable: str | None = None
+    """Environment variable of the same containers with headers for every call to it, one `Name: value` a line."""
     engine: str | None = None
     """None for servers that others run."""
     measured: bool = True
@@ -92,6 +95,9 @@ class Assignment(Part):
     `joulebench fetch --to` makes it; a ConfigMap, which has no folders, is mounted at DATA_FOLDER/TASK."""
     ready_timeout_seconds: float = 3600.0
     """How long the meter waits for its servers."""
+    prices: Prices | None = None
+    """The fleet's prices: of accelerators by product, unless the run itself says one, and of the tokens of servers that
+    say none."""
     provenance: dict[str, JsonValue] = Field(default_factory=dict)
     """What the operator knows: images and their digests, the servers' command lines, its configuration's hash."""
 
@@ -99,3 +105,8 @@ class Assignment(Part):
 def key_variable(alias: str) -> str:
     """The variable that holds the key of the server of that alias: `JOULEBENCH_KEY_JUDGE`."""
     return f"JOULEBENCH_KEY_{alias.upper().replace('-', '_')}"
+
+
+def headers_variable(alias: str) -> str:
+    """The variable that holds the headers for calls to the server of that alias: `JOULEBENCH_HEADERS_JUDGE`."""
+    return f"JOULEBENCH_HEADERS_{alias.upper().replace('-', '_')}"

@@ -212,12 +212,14 @@ class TokenPrices(Part):
 
 
 class Prices(Part):
-    """What costs were reckoned with (`spec.cost`, and `tokenPrices` of each server)."""
+    """What costs were reckoned with (`spec.cost`, `tokenPrices` of each server, and the fleet's prices)."""
 
     currency: str | None = None
     """ISO 4217."""
     electricity_per_kwh: Decimal | None = None
     accelerator_per_hour: Decimal | None = None
+    accelerator_per_hour_by_product: dict[str, Decimal] = Field(default_factory=dict)
+    """By the device's product; goes before `accelerator_per_hour`, which is for all others."""
     carbon_grams_per_kwh: Decimal | None = None
     pue: Decimal | None = None
     """Power usage effectiveness of the data centre; null counts as 1."""
@@ -244,6 +246,8 @@ class CostBasis(Part):
     """GPU devices that were measured."""
     accelerator_ns: int | None
     """Nanoseconds of the measured window, summed over the accelerators; null where none was seen."""
+    accelerator_ns_by_product: dict[str, int] = Field(default_factory=dict)
+    """The same for each product. Empty in summaries of releases that knew no prices by product."""
     queries: int
     """Questions asked."""
     correct: int | None
@@ -277,7 +281,7 @@ class Cost(Part):
     accelerator_hours: CostFigure = Field(default_factory=CostFigure)
     """Hours of all measured GPU devices together."""
     accelerators: CostFigure = Field(default_factory=CostFigure)
-    """accelerator_hours x accelerator_per_hour."""
+    """accelerator_hours x accelerator_per_hour, or the price of each accelerator's product."""
     carbon_grams: CostFigure = Field(default_factory=CostFigure)
     """energy_kwh x carbon_grams_per_kwh, grams of CO2 equivalents."""
     tokens: CostFigure = Field(default_factory=CostFigure)

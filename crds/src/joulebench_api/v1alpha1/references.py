@@ -29,6 +29,10 @@ class ApiKeySecretRef(SecretKeyRef):
     key: NonEmpty = "api-key"
 
 
+HEADERS_KEY = "headers"
+"""Of the Secret that a `headersSecretRef` names: one `Name: value` in each line."""
+
+
 class ConfigMapKeyRef(ApiModel):
     """One key of a ConfigMap."""
 

@@ -59,6 +59,7 @@ class External(ApiModel):
     model: NonEmpty
     api_key_secret_ref: ApiKeySecretRef | None = None
     headers_secret_ref: NameRef | None = None
+    """Headers that every call bears: the key `headers` of the Secret, with one `Name: value` in each line."""
     pod_selector: PodSelector | None = None
     """The server's pods, if they run in the same namespace: then their energy can be seen."""
     token_prices: TokenPrices | None = None

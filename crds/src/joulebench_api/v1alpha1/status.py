@@ -12,6 +12,7 @@ from joulebench_api.v1alpha1.numbers import Bool, Count, Count64, PercentInt
 
 MESSAGE_LENGTH = 1024
 MAX_ENDPOINTS = 64
+MAX_DEVICES = 64
 MAX_ATTEMPTS = 10
 MAX_CELLS = 100
 
@@ -57,7 +58,7 @@ class Endpoint(ApiModel):
     pod: _Name
     node: _Name | None = None
     ip: Annotated[str, Field(max_length=64)] | None = None
-    devices: Annotated[tuple[_Name, ...], ListSet(), Field(max_length=64)] | None = None
+    devices: Annotated[tuple[_Name, ...], ListSet(), Field(max_length=MAX_DEVICES)] | None = None
 
 
 class ResolvedServer(ApiModel):

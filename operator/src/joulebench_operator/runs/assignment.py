@@ -5,10 +5,16 @@ from typing import Any, Final
 
 from pydantic import JsonValue
 
-from joulebench_api.contracts.assignment import ASSIGNMENT_FILE, AssignedServer, Assignment, key_variable
+from joulebench_api.contracts.assignment import (
+    ASSIGNMENT_FILE,
+    AssignedServer,
+    Assignment,
+    headers_variable,
+    key_variable,
+)
 from joulebench_api.contracts.energy import Domain
 from joulebench_api.v1alpha1.energy import EnergyPolicy
-from joulebench_api.v1alpha1.references import ApiKeySecretRef
+from joulebench_api.v1alpha1.references import HEADERS_KEY, ApiKeySecretRef, SecretKeyRef
 from joulebench_api.v1alpha1.server_source import Routing
 from joulebench_operator import objects
 from joulebench_operator.decision import Child, Context
@@ -67,6 +73,7 @@ def assignment(
         exporter_token=follows_exporters(run, servers, context),
         data_mounted=is_data_mounted(run),
         ready_timeout_seconds=run.spec.timeouts.server_ready.seconds,
+        prices=run.prices,
         provenance=_provenance(run, servers, context),
     )
 
@@ -84,6 +91,7 @@ def assigned(server: Server) -> AssignedServer:
             url=external.url,
             routing=(party.source.routing or Routing.SERVICE).value,
             key_variable=key,
+            headers_variable=None if headers_reference(server) is None else headers_variable(party.alias),
             measured=external.pod_selector is not None,
         )
     assert plan is not None, f"{party.field} has no plan"  # noqa: S101 - nothing is assigned before all plans are there
@@ -105,6 +113,14 @@ def key_reference(server: Server) -> ApiKeySecretRef | None:
     if external is not None:
         return external.api_key_secret_ref
     return None if server.plan is None else server.plan.spec.api_key_secret_ref
+
+
+def headers_reference(server: Server) -> SecretKeyRef | None:
+    """Where the headers are that every call to a server bears."""
+    external = server.party.source.external
+    if external is None or external.headers_secret_ref is None:
+        return None
+    return SecretKeyRef(name=external.headers_secret_ref.name, key=HEADERS_KEY)
 
 
 def domains(run: ResolvedRun, servers: tuple[Server, ...]) -> list[Domain]:

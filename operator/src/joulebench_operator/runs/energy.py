@@ -6,8 +6,9 @@ from joulebench_api.conditions import ConditionType, Reason
 from joulebench_api.v1alpha1.energy import EnergyPolicy
 from joulebench_api.v1alpha1.status import ConditionStatus
 from joulebench_operator.decision import Context, Wanted
+from joulebench_operator.exporters import exporters
 from joulebench_operator.runs.assignment import is_measured
-from joulebench_operator.runs.located import Located, exporters
+from joulebench_operator.runs.located import Located
 from joulebench_operator.runs.resolution import ResolvedRun
 
 

@@ -1,16 +1,13 @@
-"""Where the servers' pods are, and which exporters are on their nodes."""
+"""Where the servers' pods are."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from joulebench_operator.cache import Cache
+from joulebench_operator.addresses import address
 from joulebench_operator.decision import Context
 from joulebench_operator.inquiry import Pods
-from joulebench_operator.kinds import POD
-from joulebench_operator.names import EXPORTER_PART, PART_LABEL
 from joulebench_operator.objects import Object
 from joulebench_operator.runs import servers as of_runs
-from joulebench_operator.runs.recorded import objects
 from joulebench_operator.runs.servers import Server
 
 
@@ -55,37 +52,3 @@ def _replicas(server: Server) -> int:
 
 def _placed(pods: list[Object]) -> tuple[Object, ...]:
     return tuple(pod for pod in pods if (pod.get("spec") or {}).get("nodeName") and address(pod) is not None)
-
-
-def address(pod: Object) -> str | None:
-    """The pod's address."""
-    found: str | None = (pod.get("status") or {}).get("podIP")
-    return found or None
-
-
-def with_port(host: str, port: int) -> str:
-    """`host:port`, for addresses of both kinds."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def exporters(context: Context) -> dict[str, str]:
-    """The exporters that are ready: node -> `host:port`."""
-    namespace = context.settings.exporter_namespace
-    if namespace is None:
-        return {}
-    found: dict[str, str] = {}
-    for pod in _exporter_pods(context.cache, namespace):
-        host, node = address(pod), (pod.get("spec") or {}).get("nodeName")
-        if host is not None and node and _is_ready(pod):
-            found[node] = with_port(host, context.settings.exporter_port)
-    return found
-
-
-def _exporter_pods(cache: Cache, namespace: str) -> list[Object]:
-    return cache.labelled(POD, namespace, {PART_LABEL: EXPORTER_PART})
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = objects((pod.get("status") or {}).get("conditions"))
-    is_ready = any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
-    return is_ready and "deletionTimestamp" not in pod["metadata"]

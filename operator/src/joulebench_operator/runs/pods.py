@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from joulebench_api.contracts.assignment import HUB_TOKEN_VARIABLE, key_variable
+from joulebench_api.contracts.assignment import HUB_TOKEN_VARIABLE, headers_variable, key_variable
 from joulebench_api.contracts.ports import METER_STATUS_PORT
 from joulebench_api.v1alpha1.references import SecretKeyRef
 from joulebench_operator import objects
@@ -12,7 +12,7 @@ from joulebench_operator.names import ATTEMPT_LABEL, PREFLIGHT_PART, RUN_LABEL, 
 from joulebench_operator.objects import Object
 from joulebench_operator.pods import security
 from joulebench_operator.pods.overlay import lay, plain
-from joulebench_operator.runs.assignment import has_topology, is_data_mounted, key_reference
+from joulebench_operator.runs.assignment import has_topology, headers_reference, is_data_mounted, key_reference
 from joulebench_operator.runs.names import Names
 from joulebench_operator.runs.resolution import ResolvedRun
 from joulebench_operator.runs.servers import Server
@@ -133,6 +133,9 @@ def _own_variables(plan: PodPlan, name: str) -> Iterator[Object]:
             reference = key_reference(server)
             if reference is not None:
                 yield secret_variable(key_variable(server.party.alias), reference)
+            headers = headers_reference(server)
+            if headers is not None:
+                yield secret_variable(headers_variable(server.party.alias), headers)
     if plan.run.hub is not None and name in (FETCH, PREFLIGHT):
         yield variable("HF_ENDPOINT", plan.run.hub)
     token = _hub_token(plan.run)

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from joulebench_api.contracts.summary import Prices
 from joulebench_api.defaults import resolve as with_defaults
 from joulebench_api.errors import ApiError
 from joulebench_api.v1alpha1.benchmark_run import BenchmarkRun, BenchmarkRunSpec
 from joulebench_operator.decision import Context
 from joulebench_operator.objects import Object
-from joulebench_operator.runs import policy
-from joulebench_operator.runs.parties import parties
+from joulebench_operator.runs import policy, prices
 from joulebench_operator.runs.refusal import RefusedRunError, refused
 from joulebench_operator.servers.model_files import configured_hub, sub_path
 
@@ -26,6 +26,8 @@ class ResolvedRun:
     """The runner's."""
     hub: str | None = None
     """The address of the hub, if the administrator chose one; what the task's source says goes before it."""
+    prices: Prices | None = None
+    """The administrator's, for what the run has no price of its own for."""
 
     @property
     def spec(self) -> BenchmarkRunSpec:
@@ -44,7 +46,8 @@ def resolve(item: Object, context: Context) -> ResolvedRun:
         raise refused(error) from error
     _check_available(resolved.spec)
     hub = configured_hub(namespace=item["metadata"]["namespace"], configuration=context.configuration)
-    return ResolvedRun(resolved, _image(resolved.spec, context), hub)
+    fleets = prices.prices(written.spec, context.configuration)
+    return ResolvedRun(resolved, _image(resolved.spec, context), hub, fleets)
 
 
 def _read(item: Object) -> BenchmarkRun:
@@ -67,11 +70,6 @@ def _image(spec: BenchmarkRunSpec, context: Context) -> str:
 def _check_available(spec: BenchmarkRunSpec) -> None:
     if spec.shards > 1:
         raise RefusedRunError(f"spec.shards: {spec.shards}: more than one is not available yet", remedy="remove shards")
-    for party in parties(spec):
-        if party.source.external is not None and party.source.external.headers_secret_ref is not None:
-            raise RefusedRunError(
-                f"{party.field}.external.headersSecretRef: not available yet", remedy="use apiKeySecretRef"
-            )
 
 
 def _check_paths(spec: BenchmarkRunSpec) -> None:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from joulebench_api.contracts.meter import MeterStatus, Stage
 from joulebench_api.contracts.ports import METER_STATUS_PORT
+from joulebench_operator.addresses import address, with_port
 from joulebench_operator.cache import Cache
 from joulebench_operator.inquiry import MeterStatus as MeterInquiry
 from joulebench_operator.objects import Object
 from joulebench_operator.runs import jobs_seen, trouble
-from joulebench_operator.runs.located import address, with_port
 from joulebench_operator.runs.trouble import Trouble
 from joulebench_operator.runs.volumes import FETCH, METER, PREFLIGHT
 

@@ -8,12 +8,14 @@ from joulebench_api.contracts.assignment import TOPOLOGY_FILE
 from joulebench_api.contracts.topology import Exporter, ServerPod, Topology
 from joulebench_api.contracts.topology import Server as TopologyServer
 from joulebench_operator import objects
+from joulebench_operator.addresses import address
 from joulebench_operator.decision import Child, Context
+from joulebench_operator.exporters import exporters
 from joulebench_operator.kinds import CONFIG_MAP
 from joulebench_operator.names import SERVER_LABEL
 from joulebench_operator.objects import Object
 from joulebench_operator.runs.assignment import is_measured, labels
-from joulebench_operator.runs.located import Located, address, exporters
+from joulebench_operator.runs.located import Located
 from joulebench_operator.runs.names import Names
 
 _PORTS = {"http": 80, "https": 443}

@@ -1,6 +1,6 @@
 """What is decided about a ModelServer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from joulebench_operator.decision import Child, Context, Decision
 from joulebench_operator.inquiry import Inquiry
 from joulebench_operator.kinds import CLAIM, DEPLOYMENT, MODEL_SERVER, SERVICE, Kind
 from joulebench_operator.objects import Object
+from joulebench_operator.servers import devices
 from joulebench_operator.servers.children import children, selector
 from joulebench_operator.servers.failures import last_words
 from joulebench_operator.servers.needs import is_needed
@@ -61,16 +62,19 @@ def _decision(item: Object, plan: ServerPlan, context: Context) -> Decision:
     pods = seen_pods(plan.namespace, selector(plan), context.cache)
     template = made[0].body["spec"]["template"]["metadata"]["annotations"][TEMPLATE]
     seen = observed(item, plan, pods, template=template, wanted=wanted, cache=context.cache)
+    of_devices = devices.asked(item, seen, context)
     return Decision(
         children=made,
         conditions=conditions(seen, asleep=not wake.awake, now=context.now),
-        status=_status(item, seen, wake, context),
-        inquiries=tuple(_inquiries(seen)),
+        status=_status(item, seen, wake, context, devices.devices(item, of_devices, context.cache)),
+        inquiries=(*_inquiries(seen), *of_devices.values()),
         again_after_seconds=_again(seen, wake, context),
     )
 
 
-def _status(item: Object, seen: Observed, wake: Waking, context: Context) -> Object:
+def _status(
+    item: Object, seen: Observed, wake: Waking, context: Context, known_devices: Mapping[str, Sequence[str]]
+) -> Object:
     plan = seen.plan
     known = {
         "url": plan.url,
@@ -79,7 +83,7 @@ def _status(item: Object, seen: Observed, wake: Waking, context: Context) -> Obj
         "replicas": len(seen.current) + len(seen.leaving),
         "readyReplicas": len(seen.served),
         "lastUsedTime": wake.last_used,
-        "endpoints": endpoints(seen) or None,
+        "endpoints": endpoints(seen, known_devices) or None,
         "resolved": resolved(plan, seen.served, context.configuration),
         "startup": startup(item, seen.current, served=seen.served, now=context.now) or None,
     }

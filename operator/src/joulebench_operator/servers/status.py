@@ -81,9 +81,12 @@ def _wanted(kind: ConditionType, status: ConditionStatus, reason: Reason, messag
     return Wanted(kind, status, reason, short)
 
 
-def endpoints(seen: Observed) -> list[Object]:
-    """The pods that serve, by name."""
-    found = [{"pod": pod.name, "node": pod.node, "ip": pod.ip} for pod in seen.served[:MAX_ENDPOINTS]]
+def endpoints(seen: Observed, devices: Mapping[str, Sequence[str]]) -> list[Object]:
+    """The pods that serve, by name, with what is known of their devices."""
+    found = [
+        {"pod": pod.name, "node": pod.node, "ip": pod.ip, "devices": devices.get(pod.name)}
+        for pod in seen.served[:MAX_ENDPOINTS]
+    ]
     return [{name: value for name, value in entry.items() if value is not None} for entry in found]
 
 

@@ -50,7 +50,10 @@ def chosen_prices(costs: Sequence[str], *, before: "Prices") -> "Prices":
         given = _given(text)
         for alias, of_server in _checked_tokens(given.pop("tokenPrices", {}), text).items():
             tokens[alias] = tokens.get(alias, {}) | of_server
-        prices |= _checked(given, text)
+        chosen = _checked(given, text)
+        if "accelerator_per_hour" in chosen:
+            prices["accelerator_per_hour_by_product"] = {}
+        prices |= chosen
     return Prices.model_validate(
         prices | {"tokens": {alias: TokenPrices.model_validate(one) for alias, one in tokens.items()}}
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from inspect_ai import Task, eval_async, task_with
-from inspect_ai.model import Model
+from inspect_ai.model import GenerateConfig, Model
 from inspect_ai.solver import Solver, chain
 from inspect_ai.util import display_type
 
@@ -45,7 +45,7 @@ async def evaluate(
     logs = await eval_async(
         _prepared(loaded, session),
         model=metered_model(proxy_url=proxy_url, alias=MODEL_ALIAS),
-        model_roles=_roles(proxy_url, aliases),
+        model_roles=_roles(proxy_url, aliases, judge=GenerateConfig(**as_inspect(settings.judge_generation))),
         epochs=settings.epochs,
         fail_on_error=False,
         retry_on_error=0,
@@ -84,10 +84,17 @@ def _solvers(setup: Solver | Sequence[Solver] | None) -> list[Solver]:
     return list(setup) if isinstance(setup, Sequence) else [setup]
 
 
-def _roles(proxy_url: str, aliases: Iterable[str]) -> dict[str, str | Model | list[str] | list[Model]]:
-    """Every other model of the run under its alias; the judge also under the name that inspect-ai's scorers ask for."""
+def _roles(
+    proxy_url: str, aliases: Iterable[str], *, judge: GenerateConfig
+) -> dict[str, str | Model | list[str] | list[Model]]:
+    """Every other model of the run under its alias; the judge also under the name that inspect-ai's scorers ask for.
+
+    `judge`: how the judge is asked.
+    """
     roles: dict[str, str | Model | list[str] | list[Model]] = {
-        alias: metered_model(proxy_url=proxy_url, alias=alias) for alias in aliases if alias != MODEL_ALIAS
+        alias: metered_model(proxy_url=proxy_url, alias=alias, config=judge if alias == JUDGE_ALIAS else None)
+        for alias in aliases
+        if alias != MODEL_ALIAS
     }
     return roles | ({_GRADER: roles[JUDGE_ALIAS]} if JUDGE_ALIAS in roles else {})
 

@@ -35,7 +35,8 @@ class MeteredAPI(OpenAICompatibleAPI):
         config: GenerateConfig = GenerateConfig(),  # noqa: B008  # the signature that inspect-ai calls
         **model_args: Any,
     ) -> None:
-        """`model_args`: `proxy_url` of the meter and `alias` of the model."""
+        """`config` goes before what callers ask for. `model_args`: the meter's `proxy_url`, the model's `alias`."""
+        self._chosen = config
         proxy_url, alias = model_args.pop("proxy_url"), model_args.pop("alias")
         super().__init__(
             model_name=model_name,
@@ -57,7 +58,7 @@ class MeteredAPI(OpenAICompatibleAPI):
     ) -> ModelOutput | tuple[ModelOutput | Exception, ModelCall]:
         """One call; raises ModelCallError if it fails in any way."""
         try:
-            return await super().generate(input, tools, tool_choice, config)
+            return await super().generate(input, tools, tool_choice, config.merge(self._chosen))
         except (APIError, OpenAIResponseError) as error:
             raise ModelCallError(readable_cause(error)) from error
 
@@ -79,9 +80,13 @@ def _metered() -> type[ModelAPI]:
     return MeteredAPI
 
 
-def metered_model(*, proxy_url: str, alias: str) -> Model:
-    """The model behind an alias of the meter. The meter puts in the name that the server knows it by."""
-    return get_model(f"{PROVIDER}/{alias}", memoize=False, proxy_url=proxy_url, alias=alias)
+def metered_model(*, proxy_url: str, alias: str, config: GenerateConfig | None = None) -> Model:
+    """The model behind an alias of the meter. The meter puts in the name that the server knows it by.
+
+    `config`: how it is asked, whatever the caller of the model says.
+    """
+    chosen = config or GenerateConfig()
+    return get_model(f"{PROVIDER}/{alias}", memoize=False, config=chosen, proxy_url=proxy_url, alias=alias)
 
 
 def _http_client(alias: str) -> DefaultAsyncHttpxClient:

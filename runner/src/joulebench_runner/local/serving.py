@@ -4,7 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,10 +22,12 @@ from joulebench_api.loading import Loaded, server_spec
 from joulebench_api.secrets import environment_name
 from joulebench_api.v1alpha1 import BenchmarkRunSpec, External, ModelServerSpec, ServerSource
 from joulebench_api.v1alpha1.engine import Engine
+from joulebench_api.v1alpha1.references import HEADERS_KEY, NameRef, SecretKeyRef
 from joulebench_runner.config import Upstream
 from joulebench_runner.errors import BadInputError
 from joulebench_runner.local.addresses import LOOPBACK, free_port, is_local
 from joulebench_runner.local.plan import Command
+from joulebench_runner.meter.credentials import own_headers
 from joulebench_runner.servers.llamacpp import check_gguf
 
 EXTERNAL_READY_SECONDS = 30.0
@@ -193,14 +195,15 @@ def external(spec: External, *, alias: str, role: str, path: str, ready_seconds:
             f"{path}.url: {spec.url!r} is not a URL of a server", remedy="write it like http://127.0.0.1:8000/v1"
         )
     local = is_local(address.hostname)
-    reference = spec.api_key_secret_ref
+    key, headers = spec.api_key_secret_ref, spec.headers_secret_ref
     return Serving(
         upstream=Upstream(
             alias=alias,
             role=role,
             model=spec.model,
             base_urls=[spec.url.rstrip("/")],
-            key_variable=None if reference is None else _key_variable(environment_name(reference), path=path),
+            key_variable=None if key is None else _variable(key, path=f"{path}.apiKeySecretRef"),
+            headers_variable=None if headers is None else _headers_variable(headers, path=f"{path}.headersSecretRef"),
             metrics_path="/metrics" if local else None,
             ready_timeout_seconds=ready_seconds,
             measured=local,
@@ -211,10 +214,20 @@ def external(spec: External, *, alias: str, role: str, path: str, ready_seconds:
     )
 
 
-def _key_variable(name: str, *, path: str, environment: Mapping[str, str] = os.environ) -> str:
-    if not environment.get(name):
+def _headers_variable(reference: NameRef, *, path: str) -> str:
+    name = _variable(SecretKeyRef(name=reference.name, key=HEADERS_KEY), path=path)
+    try:
+        own_headers(os.environ[name])
+    except BadInputError as error:
+        raise BadInputError(f"{path}: {name}: {error.message}", remedy=error.remedy) from error
+    return name
+
+
+def _variable(reference: SecretKeyRef, *, path: str) -> str:
+    name = environment_name(reference)
+    if not os.environ.get(name):
         raise BadInputError(
-            f"{path}.apiKeySecretRef: the environment variable {name} is not set",
+            f"{path}: the environment variable {name} is not set",
             remedy=f"export {name}=... (a local run takes secrets from the environment)",
         )
     return name

@@ -244,7 +244,9 @@ class Meter:
             self.state.on_server(upstream.alias, "waiting", message=reason)
 
         async def check(urls: Sequence[str]) -> list[str]:
-            return await wait_ready(upstream, client=self._client, key=server.key, on_waiting=on_waiting, urls=urls)
+            return await wait_ready(
+                upstream, client=self._client, credentials=server.credentials, on_waiting=on_waiting, urls=urls
+            )
 
         discovery = self._discoveries.get(upstream.alias)
         if discovery is None:
@@ -290,7 +292,7 @@ class Meter:
             client=self._client,
             journal=self.journal,
             in_flight=self.state.in_flight,
-            key=self._servers[upstream.alias].key,
+            credentials=self._servers[upstream.alias].credentials,
             interval_seconds=self.settings.scrape_interval_seconds,
         )
 

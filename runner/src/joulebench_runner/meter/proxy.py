@@ -71,7 +71,7 @@ class Proxy:
     async def _models(self, request: web.Request) -> web.StreamResponse:
         """Passed through; no tokens are made, so it is no call in the journal."""
         server = self._server(request)
-        headers = upstream_headers(request.headers, key=server.key)
+        headers = upstream_headers(request.headers, credentials=server.credentials)
         try:
             url = f"{(await server.any_url()).rstrip('/')}/models"
             response = await self._client.send(Request(url=url, method="GET", headers=headers))

@@ -12,6 +12,7 @@ from joulebench_runner.config import Upstream
 from joulebench_runner.errors import ServerError
 from joulebench_runner.journal.clock import SYSTEM_CLOCK, Clock
 from joulebench_runner.meter.client import CallError, Request, TimedClient
+from joulebench_runner.meter.credentials import Credentials
 from joulebench_runner.meter.model_list import listed, nearest_first
 from joulebench_runner.meter.replicas import Replicas
 
@@ -21,6 +22,7 @@ ATTEMPT_SECONDS: Final = 60.0
 """One check may take this long: the first completion of a server that compiles kernels is slow."""
 FINAL_AFTER_SECONDS: Final = 10.0
 """A healthy server that lacks the model, or refuses the completion, for this long will not change its mind."""
+_NONE: Final = Credentials()
 _COMPLETION: Final = "one short completion"
 
 
@@ -48,7 +50,7 @@ async def wait_ready(
     upstream: Upstream,
     *,
     client: TimedClient,
-    key: str | None = None,
+    credentials: Credentials = _NONE,
     clock: Clock = SYSTEM_CLOCK,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     on_waiting: Callable[[str], None] = lambda _reason: None,
@@ -62,7 +64,7 @@ async def wait_ready(
     Raises ServerError, saying which check failed and with what, at the deadline or as soon as waiting cannot help.
     """
     checks = [
-        _Replica(upstream, url=url, client=client, key=key, clock=clock, sleep=sleep).wait(on_waiting)
+        _Replica(upstream, url=url, client=client, credentials=credentials, clock=clock, sleep=sleep).wait(on_waiting)
         for url in (upstream.base_urls if urls is None else urls)
     ]
     notes = [note for found in await asyncio.gather(*checks) for note in found]
@@ -109,15 +111,15 @@ class _Replica:
         *,
         url: str,
         client: TimedClient,
-        key: str | None,
+        credentials: Credentials,
         clock: Clock,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._upstream = upstream
         self._url = url.rstrip("/")
         self._client = client
-        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        self._key = key
+        self._headers = {"Content-Type": "application/json", **credentials.headers}
+        self._hidden = credentials.hidden
         self._clock = clock
         self._sleep = sleep
 
@@ -205,8 +207,7 @@ class _Replica:
             raise _NotReadyError(check, error.message) from error
         except TimeoutError as error:
             raise _NotReadyError(check, f"{method} {url} did not answer within {ATTEMPT_SECONDS:g} s") from error
-        content = content.replace(self._key.encode(), b"[key]") if self._key else content
-        answer = _Answer(response.status, content)
+        answer = _Answer(response.status, self._hidden(content))
         if answer.status in {401, 403}:
             raise _NotReadyError(check, f"{method} {url} refuses our key: {answer.words}", hopeless=True)
         return answer

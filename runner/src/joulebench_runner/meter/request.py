@@ -8,6 +8,7 @@ import orjson
 
 from joulebench_api.contracts.identity import REQUEST_ID_HEADER
 from joulebench_runner.config import Upstream
+from joulebench_runner.meter.credentials import Credentials
 
 STREAMED_ENDPOINTS: Final = frozenset({"chat/completions", "completions"})
 # Connection-level headers (RFC 9110 section 7.6.1), those we set anew, and the caller's key (never the server's).
@@ -90,15 +91,17 @@ def served_model(name: str | None, *, upstream: Upstream) -> str:
     return upstream.model if name in {None, "", "default", upstream.alias} else str(name)
 
 
-def upstream_headers(headers: Mapping[str, str], *, key: str | None, request_id: str | None = None) -> dict[str, str]:
-    """The caller's headers without those that belong to its connection, with the server's key.
+def upstream_headers(
+    headers: Mapping[str, str], *, credentials: Credentials, request_id: str | None = None
+) -> dict[str, str]:
+    """The caller's headers without those that belong to its connection, with those that the server wants of us.
 
     `request_id` is sent along, so that the server's log can be joined with ours, unless the caller has its own.
     """
-    kept = {name: value for name, value in headers.items() if name.lower() not in _DROPPED_HEADERS}
+    dropped = _DROPPED_HEADERS | {name.lower() for name in credentials.headers}
+    kept = {name: value for name, value in headers.items() if name.lower() not in dropped} | dict(credentials.headers)
     has_id = any(name.lower() == REQUEST_ID_HEADER.lower() for name in kept)
-    own = {REQUEST_ID_HEADER: request_id} if request_id and not has_id else {}
-    return kept | own | ({"Authorization": f"Bearer {key}"} if key else {})
+    return kept | ({REQUEST_ID_HEADER: request_id} if request_id and not has_id else {})
 
 
 def caller_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -14,11 +14,13 @@ from joulebench_runner.journal.clock import SYSTEM_CLOCK, Clock
 from joulebench_runner.journal.schema import Kind
 from joulebench_runner.journal.writer import Journal
 from joulebench_runner.meter.client import Request, TimedClient
+from joulebench_runner.meter.credentials import Credentials
 from joulebench_runner.meter.in_flight import InFlight
 
 SCRAPE_SECONDS: Final = 5.0
 """A scrape that takes longer is given up."""
 RUNNING_METRICS: Final = ("vllm:num_requests_running", "llamacpp:requests_processing")
+_NONE: Final = Credentials()
 _LINE: Final = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?[ \t]*")
 
 
@@ -55,7 +57,7 @@ class Scraper:
         client: TimedClient,
         journal: Journal,
         in_flight: InFlight,
-        key: str | None = None,
+        credentials: Credentials = _NONE,
         interval_seconds: float = 1.0,
         clock: Clock = SYSTEM_CLOCK,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -68,7 +70,7 @@ class Scraper:
         self._client = client
         self._journal = journal
         self._in_flight = in_flight
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._headers = dict(credentials.headers)
         self._interval_seconds = interval_seconds
         self._clock = clock
         self._sleep = sleep

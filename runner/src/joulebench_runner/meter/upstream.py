@@ -12,12 +12,13 @@ import orjson
 
 from joulebench_api.contracts.identity import request_id
 from joulebench_runner.config import Upstream
-from joulebench_runner.errors import BadInputError, ServerError
+from joulebench_runner.errors import ServerError
 from joulebench_runner.journal.clock import SYSTEM_CLOCK, Clock
 from joulebench_runner.journal.schema import Kind
 from joulebench_runner.journal.writer import Journal
 from joulebench_runner.meter.chunks import DONE, JsonObject, error_of
 from joulebench_runner.meter.client import CallError, ErrorKind, Request, Response, TimedClient
+from joulebench_runner.meter.credentials import from_environment
 from joulebench_runner.meter.record import CallRecord
 from joulebench_runner.meter.replicas import Replicas
 from joulebench_runner.meter.request import (
@@ -80,13 +81,18 @@ class UpstreamServer:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         replicas: Replicas | None = None,
     ) -> None:
-        """`environ` holds the key, if the server needs one. Raises BadInputError if it does not.
+        """`environ` holds key and headers, if the server needs some. Raises BadInputError if it does not.
 
         `replicas`: where the server is; the addresses of its settings, unless others are found out.
         """
         self.settings = settings
         self.replicas = replicas or Replicas(settings.base_urls, routing=settings.routing)
-        self.key = _key(settings, environ)
+        self.credentials = from_environment(
+            settings.alias,
+            key_variable=settings.key_variable,
+            headers_variable=settings.headers_variable,
+            environ=environ,
+        )
         self._client = client
         self._journal = journal
         self._state = state
@@ -141,8 +147,8 @@ class UpstreamServer:
         return await self._choose(set())
 
     def redact(self, text: bytes) -> bytes:
-        """Text of the server's without our key in it."""
-        return text.replace(self.key.encode(), b"[key]") if self.key else text
+        """Text of the server's without our secrets in it."""
+        return self.credentials.hidden(text)
 
     def _begin(self, request: CallerRequest, *, caller: Caller, abilities: Abilities, url: str, retry: int) -> "Call":
         body = upstream_body(request, upstream=self.settings, abilities=abilities)
@@ -174,7 +180,7 @@ class UpstreamServer:
         """
         record = call.record
         own_id = request_id(call_id=record.call_id, query_id=record.query_id, attempt=record.attempt)
-        headers = upstream_headers(request.headers, key=self.key, request_id=own_id)
+        headers = upstream_headers(request.headers, credentials=self.credentials, request_id=own_id)
         url = f"{call.record.server_url.rstrip('/')}/{request.endpoint}"
         try:
             await call.send(self._client, Request(url=url, headers=headers, body=call.body))
@@ -401,15 +407,3 @@ def _json_object(data: bytes) -> JsonObject:
 
 def _text(data: bytes, *, limit: int = 1000) -> str:
     return data[:limit].decode(errors="replace").strip()
-
-
-def _key(settings: Upstream, environ: Mapping[str, str]) -> str | None:
-    if settings.key_variable is None:
-        return None
-    key = environ.get(settings.key_variable)
-    if not key:
-        raise BadInputError(
-            f"the key of model server {settings.alias!r} is missing: {settings.key_variable} is not set",
-            remedy=f"Set the environment variable {settings.key_variable} to the key.",
-        )
-    return key

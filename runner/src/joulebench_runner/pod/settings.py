@@ -61,7 +61,7 @@ def meter_settings(
         # Without a store, this refuses a claim's folder that holds another run.
         bring_back=True,
         engine=next((server.engine for server in assignment.servers if server.role == "model"), None),
-        pricing=shared.pricing_settings(spec),
+        pricing=shared.pricing_settings(spec, fleet=assignment.prices),
         provenance=_provenance(assignment, surroundings),
     )
 
@@ -117,6 +117,7 @@ def _upstream(server: AssignedServer, assignment: Assignment) -> Upstream:
         base_urls=[] if server.url is None else [server.url.rstrip("/")],
         routing=server.routing,
         key_variable=server.key_variable,
+        headers_variable=server.headers_variable,
         health_path=server.health_path,
         metrics_path=server.metrics_path,
         ready_timeout_seconds=assignment.ready_timeout_seconds,

@@ -4,7 +4,7 @@ Reckoned in fractions and rounded once, at the end, to 12 significant digits.
 """
 
 import decimal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Final
 
@@ -32,7 +32,7 @@ def cost(basis: CostBasis, prices: Prices) -> Cost:
     kwh = _energy_kwh(basis, prices)
     hours = _accelerator_hours(basis)
     electricity = _times(kwh, prices.electricity_per_kwh, "cost.electricityPerKWh")
-    accelerators = _times(hours, prices.accelerator_per_hour, "cost.acceleratorPerHour")
+    accelerators = _accelerators(basis, prices)
     tokens = _tokens({alias: used for alias, used in basis.tokens.items() if alias != JUDGE_ALIAS}, prices)
     judge_tokens = _tokens({alias: used for alias, used in basis.tokens.items() if alias == JUDGE_ALIAS}, prices)
     paid = _paid({"electricity": electricity, "accelerators": accelerators}, tokens, judge_tokens)
@@ -63,6 +63,26 @@ def _accelerator_hours(basis: CostBasis) -> Known:
     return Fraction(basis.accelerator_ns, NS_PER_HOUR)
 
 
+def _accelerators(basis: CostBasis, prices: Prices) -> Known:
+    by_product = {_product(name): price for name, price in prices.accelerator_per_hour_by_product.items()}
+    if not by_product or not basis.accelerator_ns_by_product:
+        return _times(_accelerator_hours(basis), prices.accelerator_per_hour, "cost.acceleratorPerHour")
+    parts = [
+        _times(
+            Fraction(ns, NS_PER_HOUR),
+            by_product.get(_product(name), prices.accelerator_per_hour),
+            f"cost.acceleratorPerHour, or a price of {name},",
+        )
+        for name, ns in basis.accelerator_ns_by_product.items()
+    ]
+    return _sum(parts)
+
+
+def _product(name: str) -> str:
+    """A product's name, which the driver writes with spaces and a node's label with dashes."""
+    return name.replace(" ", "-").casefold()
+
+
 def _times(amount: Known, price: decimal.Decimal | None, field: str) -> Known:
     if price is None:
         return f"{field} is not given"
@@ -73,7 +93,10 @@ def _tokens(used: Mapping[str, TokensOfServer], prices: Prices) -> Known:
     """The sum over some servers; the first reason why it is not known."""
     if not used:
         return "no such calls were answered"
-    parts = [_tokens_of(alias, tokens, prices.tokens.get(alias)) for alias, tokens in used.items()]
+    return _sum([_tokens_of(alias, tokens, prices.tokens.get(alias)) for alias, tokens in used.items()])
+
+
+def _sum(parts: Sequence[Known]) -> Known:
     known = [part for part in parts if not isinstance(part, str)]
     return sum(known, Fraction(0)) if len(known) == len(parts) else next(p for p in parts if isinstance(p, str))
 

@@ -1,5 +1,8 @@
 """What the costs of a run are reckoned from, out of its tables."""
 
+from collections import Counter
+from collections.abc import Iterable
+
 import numpy as np
 
 from joulebench_api.contracts.energy import Domain
@@ -7,7 +10,7 @@ from joulebench_api.contracts.summary import CostBasis, Counts, TokensOfServer
 from joulebench_runner.attribution.arrays import Bools, Ints
 from joulebench_runner.attribution.buckets import Bucket
 from joulebench_runner.results.calls import CallTable
-from joulebench_runner.results.energy import RunEnergy
+from joulebench_runner.results.energy import DeviceTotals, RunEnergy
 from joulebench_runner.results.tables import UNKNOWN, codes
 
 ALL_IN = (Bucket.QUERIES, Bucket.IDLE, Bucket.JUDGE)
@@ -22,10 +25,18 @@ def cost_basis(energy: RunEnergy, calls: CallTable, counts: Counts, *, scored: b
         energy_problem=energy.problem,
         accelerators=len(accelerators),
         accelerator_ns=sum(device.window_ns for device in accelerators) if accelerators else None,
+        accelerator_ns_by_product=_by_product(accelerators),
         queries=counts.asked,
         correct=counts.correct if scored else None,
         tokens=_tokens(calls),
     )
+
+
+def _by_product(accelerators: Iterable[DeviceTotals]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for device in accelerators:
+        found[device.facts.name] += device.window_ns
+    return dict(found)
 
 
 def _tokens(calls: CallTable) -> dict[str, TokensOfServer]:

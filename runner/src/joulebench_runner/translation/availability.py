@@ -6,7 +6,7 @@ from typing import Final
 
 from joulebench_api.conditions import Reason
 from joulebench_api.contracts.energy import Method
-from joulebench_api.v1alpha1 import BenchmarkRunSpec, ServerSource
+from joulebench_api.v1alpha1 import BenchmarkRunSpec
 
 METHODS: Final = (Method.PHASE, Method.EQUAL)
 
@@ -50,9 +50,6 @@ def unavailable(spec: BenchmarkRunSpec) -> Iterator[Unavailable]:
             message=f"{spec.energy.attribution!s} is not available",
             remedy=f"use one of {', '.join(METHODS)}",
         )
-    yield from _headers("spec.server", spec.server)
-    if spec.judge is not None:
-        yield from _headers("spec.judge.server", spec.judge.server)
 
 
 def _not_built(spec: BenchmarkRunSpec) -> Iterator[Unavailable]:
@@ -65,15 +62,3 @@ def _not_built(spec: BenchmarkRunSpec) -> Iterator[Unavailable]:
             yield Unavailable(
                 field=f"spec.{field}", reason=Reason.NOT_SUPPORTED, message="not available", remedy=remedy
             )
-
-
-def _headers(path: str, source: ServerSource) -> Iterator[Unavailable]:
-    """Calls would be sent without the headers, and billed or refused otherwise than meant."""
-    if source.external is not None and source.external.headers_secret_ref is not None:
-        yield Unavailable(
-            field=f"{path}.external.headersSecretRef",
-            value=source.external.headers_secret_ref.name,
-            reason=Reason.NOT_SUPPORTED,
-            message="not available",
-            remedy="headers of one's own cannot be sent yet; leave headersSecretRef out",
-        )

@@ -8,6 +8,7 @@ from joulebench_api.contracts.energy import Domain
 from joulebench_api.contracts.identity import JUDGE_ALIAS, MODEL_ALIAS
 from joulebench_api.contracts.summary import Prices, TokenPrices
 from joulebench_api.v1alpha1 import BenchmarkRunSpec
+from joulebench_api.v1alpha1.generation import Generation
 from joulebench_api.v1alpha1.texts import Percent
 from joulebench_runner.config import DriverSettings, EnergySettings, GenerationSettings, TaskSettings
 
@@ -38,13 +39,18 @@ def energy_settings(
     )
 
 
-def pricing_settings(spec: BenchmarkRunSpec) -> Prices:
-    """What the run costs: `spec.cost`, and the token prices of the servers that others run."""
+def pricing_settings(spec: BenchmarkRunSpec, *, fleet: Prices | None = None) -> Prices:
+    """What the run costs: `spec.cost`, and the token prices of the servers that others run. `fleet`: the
+    administrator's prices for what the run says none of.
+    """
+    others = fleet or Prices()
     sources = {MODEL_ALIAS: spec.server} | ({JUDGE_ALIAS: spec.judge.server} if spec.judge is not None else {})
     external = {alias: source.external for alias, source in sources.items() if source.external is not None}
     return Prices(
         **spec.cost.model_dump(by_alias=False, mode="python"),
-        tokens={
+        accelerator_per_hour_by_product=others.accelerator_per_hour_by_product,
+        tokens=others.tokens
+        | {
             alias: TokenPrices(**found.token_prices.model_dump(by_alias=False, mode="python"))
             for alias, found in external.items()
             if found.token_prices is not None
@@ -62,7 +68,8 @@ def driver_settings(
         run_dir=run_dir,
         ready_file=ready_file,
         task=task,
-        generation=_generation_settings(spec),
+        generation=_generation_settings(spec.generation),
+        judge_generation=_generation_settings(None if spec.judge is None else spec.judge.generation),
         seed=spec.seed,
         epochs=spec.epochs,
         concurrency=_resolved(spec.concurrency),
@@ -98,8 +105,7 @@ def task_settings(
     )
 
 
-def _generation_settings(spec: BenchmarkRunSpec) -> GenerationSettings:
-    generation = spec.generation
+def _generation_settings(generation: Generation | None) -> GenerationSettings:
     if generation is None:
         return GenerationSettings()
     given: Mapping[str, Any] = generation.model_dump(by_alias=False, exclude_none=True)

@@ -8,7 +8,10 @@ from typing import Final
 from joulebench_api.conditions import Reason
 from joulebench_api.contracts.assignment import AssignedServer, Assignment
 from joulebench_api.v1alpha1 import BenchmarkRunSpec, ServerSource
+from joulebench_api.v1alpha1.references import HEADERS_KEY
+from joulebench_runner.errors import BadInputError
 from joulebench_runner.meter.client import AiohttpClient, CallError, ErrorKind, Request, TimedClient
+from joulebench_runner.meter.credentials import Credentials, from_environment, own_headers
 from joulebench_runner.meter.model_list import listed, nearest_first
 from joulebench_runner.pod.preflight.problems import Problem
 
@@ -33,10 +36,40 @@ def source_of(alias: str, spec: BenchmarkRunSpec) -> tuple[str, ServerSource | N
 
 
 def check_keys(assignment: Assignment, *, environ: Mapping[str, str]) -> Iterator[Problem]:
-    """Servers whose key is not there, or empty."""
+    """Servers whose key is not there, or empty, and those whose headers cannot be used."""
     for server in assignment.servers:
         if server.key_variable is not None and not environ.get(server.key_variable):
             yield _missing_key(server, assignment)
+        if server.headers_variable is not None:
+            yield from _unusable_headers(server, assignment, environ.get(server.headers_variable, ""))
+
+
+def _credentials(server: AssignedServer, environ: Mapping[str, str]) -> Credentials | None:
+    """What its calls bear; None if that is not there, or cannot be used."""
+    try:
+        return from_environment(
+            server.alias,
+            key_variable=server.key_variable,
+            headers_variable=server.headers_variable,
+            environ=environ,
+        )
+    except BadInputError:
+        return None
+
+
+def _unusable_headers(server: AssignedServer, assignment: Assignment, text: str) -> Iterator[Problem]:
+    path, source = source_of(server.alias, assignment.run.spec)
+    reference = None if source is None or source.external is None else source.external.headers_secret_ref
+    try:
+        own_headers(text)
+    except BadInputError as error:
+        yield Problem(
+            field=f"{path}.external.headersSecretRef",
+            value=None if reference is None else reference.name,
+            reason=Reason.SECRET_UNAVAILABLE,
+            message=f"the Secret's key {HEADERS_KEY!r}: {error.message}",
+            remedy=error.remedy,
+        )
 
 
 def _missing_key(server: AssignedServer, assignment: Assignment) -> Problem:
@@ -61,13 +94,13 @@ async def check_endpoints(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     attempt_seconds: float = ATTEMPT_SECONDS,
 ) -> list[Problem]:
-    """What is wrong with the servers that others run; those without their key are not asked."""
+    """What is wrong with the servers that others run; those without their key or their headers are not asked."""
     client = AiohttpClient()
     try:
         looks = [
-            _Endpoint(server, assignment, client=client, environ=environ, sleep=sleep, seconds=attempt_seconds).check()
+            _Endpoint(server, assignment, client=client, bears=bears, sleep=sleep, seconds=attempt_seconds).check()
             for server in assignment.servers
-            if server.url is not None and (server.key_variable is None or environ.get(server.key_variable))
+            if server.url is not None and (bears := _credentials(server, environ)) is not None
         ]
         return [problem for problem in await asyncio.gather(*looks) if problem is not None]
     finally:
@@ -96,14 +129,14 @@ class _Endpoint:
         assignment: Assignment,
         *,
         client: TimedClient,
-        environ: Mapping[str, str],
+        bears: Credentials,
         sleep: Callable[[float], Awaitable[None]],
         seconds: float,
     ) -> None:
         self._server = server
         self._path = f"{source_of(server.alias, assignment.run.spec)[0]}.external"
         self._client = client
-        self._key = environ.get(server.key_variable or "")
+        self._bears = bears
         self._sleep = sleep
         self._seconds = seconds
         self._url = f"{(server.url or '').rstrip('/')}/models"
@@ -118,10 +151,9 @@ class _Endpoint:
         return self._judged(found)
 
     async def _look(self) -> _Answer | CallError:
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
             async with asyncio.timeout(self._seconds):
-                response = await self._client.send(Request(url=self._url, method="GET", headers=headers))
+                response = await self._client.send(Request(url=self._url, method="GET", headers=self._bears.headers))
                 try:
                     body = b"".join([data async for _, data in response.reads()])
                 finally:
@@ -130,7 +162,7 @@ class _Endpoint:
             return error
         except TimeoutError:
             return CallError(f"GET {self._url} did not answer within {self._seconds:g} s", kind=ErrorKind.TIMEOUT)
-        return _Answer(response.status, body.replace(self._key.encode(), b"[key]") if self._key else body)
+        return _Answer(response.status, self._bears.hidden(body))
 
     def _judged(self, found: _Answer | CallError) -> Problem | None:
         if isinstance(found, CallError):
@@ -143,7 +175,7 @@ class _Endpoint:
             return None
         words = f"GET {self._url} answered {found.words}"
         if found.status in {401, 403}:
-            remedy = "Check the key." if self._key else "Name the Secret that holds the server's key."
+            remedy = "Check the key." if self._bears.headers else "Name the Secret that holds the server's key."
             return self._problem("apiKeySecretRef", words, remedy)
         return self._problem("url", words, "Check the address and its /v1.", passing=found.passing)
 

@@ -30,7 +30,9 @@ def strict() -> Scorer:
             case "many":
                 return Score(value={"a": 1, "b": 0})
             case "judge":
-                verdict = await get_model(role="grader").generate("Is it right?")
+                verdict = await get_model(role="grader").generate(
+                    "Is it right?", config=GenerateConfig(top_p=0.5, max_tokens=512)
+                )
                 return Score(value=verdict.completion)
             case _:
                 return Score(value="C" if state.output.completion == target.text else "I")
