@@ -4,6 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
+@dataclass(frozen=True, slots=True)
+class VersionSource:
+    """Where a server says which release of its engine it is: a field of a JSON object."""
+
+    path: str
+    field: str
+
+
 @dataclass(frozen=True)
 class EngineCommand:
     """One server process. No secret is in it."""
@@ -18,3 +26,5 @@ class EngineCommand:
     served_model_name: str
     key_variable: str | None = field(default=None, kw_only=True)
     """The variable in which the process expects its API key; None: it asks for no key."""
+    version: VersionSource | None = field(default=None, kw_only=True)
+    """None where the engine does not say it."""

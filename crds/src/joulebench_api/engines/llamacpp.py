@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from joulebench_api.engines.arguments import plain_environment, render
-from joulebench_api.engines.command import EngineCommand
+from joulebench_api.engines.command import EngineCommand, VersionSource
 from joulebench_api.engines.presets import find_preset
 from joulebench_api.errors import UnsupportedSpecError
 from joulebench_api.problems import shown
@@ -17,6 +17,7 @@ DEFAULT_SLOTS = 4
 KEY_VARIABLE = "LLAMA_API_KEY"
 HEALTH_PATH = "/health"
 METRICS_PATH = "/metrics"
+VERSION = VersionSource(path="/props", field="build_info")
 
 
 def command(
@@ -51,6 +52,7 @@ def command(
         metrics_path=METRICS_PATH,
         served_model_name=name,
         key_variable=None if spec.api_key_secret_ref is None else KEY_VARIABLE,
+        version=VERSION,
     )
 
 

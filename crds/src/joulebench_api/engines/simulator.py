@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from joulebench_api.engines.arguments import plain_environment, render
-from joulebench_api.engines.command import EngineCommand
+from joulebench_api.engines.command import EngineCommand, VersionSource
 from joulebench_api.errors import UnsupportedSpecError
 from joulebench_api.v1alpha1.model_server import ModelServerSpec, Parallelism
 
 KEY_VARIABLE = "JOULEBENCH_SIMULATOR_API_KEY"
 HEALTH_PATH = "/health"
 METRICS_PATH = "/metrics"
+VERSION = VersionSource(path="/version", field="version")
 
 
 def command(
@@ -42,6 +43,7 @@ def command(
         metrics_path=METRICS_PATH,
         served_model_name=name,
         key_variable=None if spec.api_key_secret_ref is None else KEY_VARIABLE,
+        version=VERSION,
     )
 
 

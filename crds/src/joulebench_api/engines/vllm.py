@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from joulebench_api.engines.arguments import plain_environment, render, text
-from joulebench_api.engines.command import EngineCommand
+from joulebench_api.engines.command import EngineCommand, VersionSource
 from joulebench_api.engines.vllm_options import vllm_options
 from joulebench_api.errors import UnsupportedSpecError
 from joulebench_api.v1alpha1.engine import Engine
@@ -16,6 +16,7 @@ DEFAULT_IMAGE = "vllm/vllm-openai:v0.33.0"
 KEY_VARIABLE = "VLLM_API_KEY"
 HEALTH_PATH = "/health"
 METRICS_PATH = "/metrics"
+VERSION = VersionSource(path="/version", field="version")
 
 _STREAMER = "runai_streamer"
 """The loader that reads object stores."""
@@ -46,6 +47,7 @@ def command(
         metrics_path=METRICS_PATH,
         served_model_name=name,
         key_variable=None if spec.api_key_secret_ref is None else KEY_VARIABLE,
+        version=VERSION,
     )
 
 
