@@ -183,6 +183,11 @@ def test_a_failure_is_told_by_its_cause(state: Object, reason: str, text: str, h
         ("huggingface_hub.errors.RepositoryNotFoundError: 404 Client Error.", "ModelUnavailable", False),
         ("huggingface_hub.errors.GatedRepoError: 401 Client Error.", "ModelUnavailable", False),
         ("OSError: org/x is not a local folder and is not a valid model identifier", "ModelUnavailable", False),
+        (
+            "HFValidationError: Repo id must be in the form 'name': '/absent'.",
+            "ModelUnavailable",
+            False,
+        ),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "OutOfMemory", False),
         ("ValueError: No available memory for the cache blocks.", "OutOfMemory", False),
         (
