@@ -42,8 +42,6 @@ def test_the_whole_command_of_a_server() -> None:
         ),
         env={},
         port=8000,
-        health_path="/health",
-        metrics_path="/metrics",
         served_model_name="org/a",
         version=VersionSource(path="/version", field="version"),
     )

@@ -19,7 +19,7 @@ from tests.operator.servers.builders import (
     world,
 )
 
-from joulebench_api.engines.vllm import VERSION
+from joulebench_api.engines.command import VERSION
 from joulebench_api.v1alpha1.status import ModelServerStatus
 from joulebench_operator.inquiry import LastWords, Served, ServedAnswer
 from joulebench_operator.objects import Object

@@ -1,12 +1,11 @@
 """`joulebench validate`: what it prints, and what it tells the shell."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.loaded import HEAVY, printed_and_loaded
 
 from joulebench_runner.cli.validate import validate
 
@@ -22,11 +21,9 @@ BAD = GOOD.replace("name: everyday", "nmae: everyday, limit: 0")
 DOUBTFUL = GOOD.replace("everyday", "everydaj")
 CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"
 
-LIST_MODULES = """
-import sys
+SHOW_HELP = """
 from joulebench_runner.cli.validate import validate
 validate(["--help"], standalone_mode=False)
-print(*sys.modules)
 """
 
 
@@ -162,32 +159,16 @@ def test_a_password_in_an_address_is_not_printed() -> None:
 
 
 def test_help_teaches_by_examples_and_imports_nothing_heavy() -> None:
-    done = subprocess.run([sys.executable, "-c", LIST_MODULES], capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    printed, loaded = printed_and_loaded(SHOW_HELP)
 
-    assert "joulebench validate bench.yaml" in done.stdout
-    assert "--strict" in done.stdout
-    assert not loaded & {
-        "inspect_ai",
-        "openai",
-        "datasets",
-        "pyarrow",
-        "aiohttp",
-        "grpc",
-        "numpy",
-        "pydantic",
-        "ruamel",
-        "yaml",
-    }
+    assert "joulebench validate bench.yaml" in printed
+    assert "--strict" in printed
+    assert not loaded & HEAVY
 
 
 def test_checking_imports_neither_the_runner_s_tasks_nor_inspect() -> None:
     Path("a.yaml").write_text(GOOD)
-    code = (
-        "import sys; from joulebench_runner.cli.validate import validate; validate(['a.yaml'], standalone_mode=False)"
-    )
-    listed = f"import atexit, sys; atexit.register(lambda: print(*sys.modules)); {code}"
-    done = subprocess.run([sys.executable, "-c", listed], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.splitlines()[-1].split())
+    code = "from joulebench_runner.cli.validate import validate; validate(['a.yaml'], standalone_mode=False)"
+    _, loaded = printed_and_loaded(code)
 
     assert not loaded & {"inspect_ai", "openai", "datasets", "pyarrow", "joulebench_runner.tasks.registry"}

@@ -16,7 +16,6 @@ from typing import Any
 import aiohttp
 import pytest
 from grpc import aio
-from tests.object_stores import CREDENTIALS, S3Server, s3_server
 
 from joulebench_api.contracts.energy import Domain
 from joulebench_api.contracts.meter import Begin, DriverDone, Finish, Plan, PlanReply, ResolvedTask, Stage, StageEvent
@@ -426,21 +425,6 @@ class Place:
 @pytest.fixture
 def place(request: pytest.FixtureRequest) -> Place:
     return Place(**{name: request.getfixturevalue(name) for name in Place.__dataclass_fields__})
-
-
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
-
-
-@pytest.fixture
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    # What this machine may have besides must not matter.
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -4,26 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.object_stores import BUCKET, CREDENTIALS, Gate, S3Server, s3_server
+from tests.object_stores import BUCKET, Gate, S3Server
 
 from joulebench_runner.config import StoreSettings
 from joulebench_runner.journal.writer import Journal
 from joulebench_runner.store import Store, open_store
-
-
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
-
-
-@pytest.fixture
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    # What this machine may have besides must not matter.
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

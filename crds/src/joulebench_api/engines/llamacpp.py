@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from joulebench_api.engines.arguments import plain_environment, render
-from joulebench_api.engines.command import EngineCommand, VersionSource
+from joulebench_api.engines.arguments import render
+from joulebench_api.engines.command import EngineCommand, VersionSource, serving
 from joulebench_api.engines.presets import find_preset
 from joulebench_api.errors import UnsupportedSpecError
 from joulebench_api.problems import shown
@@ -15,8 +15,6 @@ DEFAULT_SLOTS = 4
 """Requests that are worked on at once, when `maxModelLen` says how much memory each of them needs."""
 
 KEY_VARIABLE = "LLAMA_API_KEY"
-HEALTH_PATH = "/health"
-METRICS_PATH = "/metrics"
 VERSION = VersionSource(path="/props", field="build_info")
 
 
@@ -44,16 +42,7 @@ def command(
         *render(others),
         *spec.args,
     )
-    return EngineCommand(
-        argv=argv,
-        env=plain_environment(spec.env),
-        port=port,
-        health_path=HEALTH_PATH,
-        metrics_path=METRICS_PATH,
-        served_model_name=name,
-        key_variable=None if spec.api_key_secret_ref is None else KEY_VARIABLE,
-        version=VERSION,
-    )
+    return serving(spec, argv=argv, port=port, served_model_name=name, key_variable=KEY_VARIABLE, version=VERSION)
 
 
 def served_model_name(spec: ModelServerSpec) -> str:

@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 
-from joulebench_api.engines.arguments import plain_environment, render
-from joulebench_api.engines.command import EngineCommand, VersionSource
+from joulebench_api.engines.arguments import render
+from joulebench_api.engines.command import EngineCommand, serving
 from joulebench_api.errors import UnsupportedSpecError
 from joulebench_api.v1alpha1.model_server import ModelServerSpec, Parallelism
 
 KEY_VARIABLE = "JOULEBENCH_SIMULATOR_API_KEY"
-HEALTH_PATH = "/health"
-METRICS_PATH = "/metrics"
-VERSION = VersionSource(path="/version", field="version")
 
 
 def command(
@@ -29,22 +26,14 @@ def command(
     _check_parallelism(spec.parallelism)
     name = spec.served_model_name or spec.model or "simulator"
     context = () if spec.max_model_len is None else ("--max-model-len", str(spec.max_model_len))
-    return EngineCommand(
-        argv=(
-            *program,
-            *("--served-model-name", name, "--host", host, "--port", str(port)),
-            *context,
-            *render(spec.engine_args),
-            *spec.args,
-        ),
-        env=plain_environment(spec.env),
-        port=port,
-        health_path=HEALTH_PATH,
-        metrics_path=METRICS_PATH,
-        served_model_name=name,
-        key_variable=None if spec.api_key_secret_ref is None else KEY_VARIABLE,
-        version=VERSION,
+    argv = (
+        *program,
+        *("--served-model-name", name, "--host", host, "--port", str(port)),
+        *context,
+        *render(spec.engine_args),
+        *spec.args,
     )
+    return serving(spec, argv=argv, port=port, served_model_name=name, key_variable=KEY_VARIABLE)
 
 
 def device_count(spec: ModelServerSpec) -> int:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from joulebench_api.engines.arguments import plain_environment, render, text
-from joulebench_api.engines.command import EngineCommand, VersionSource
+from joulebench_api.engines.arguments import render, text
+from joulebench_api.engines.command import EngineCommand, serving
 from joulebench_api.engines.vllm_options import vllm_options
 from joulebench_api.errors import UnsupportedSpecError
 from joulebench_api.v1alpha1.engine import Engine
@@ -14,9 +14,6 @@ DEFAULT_IMAGE = "vllm/vllm-openai:v0.33.0"
 """Where neither the server nor an administrator names another."""
 
 KEY_VARIABLE = "VLLM_API_KEY"
-HEALTH_PATH = "/health"
-METRICS_PATH = "/metrics"
-VERSION = VersionSource(path="/version", field="version")
 
 _STREAMER = "runai_streamer"
 """The loader that reads object stores."""
@@ -39,16 +36,7 @@ def command(
         *(part for key, value in spec.engine_args.items() for part in _option(key, value)),
         *spec.args,
     )
-    return EngineCommand(
-        argv=argv,
-        env=plain_environment(spec.env),
-        port=port,
-        health_path=HEALTH_PATH,
-        metrics_path=METRICS_PATH,
-        served_model_name=name,
-        key_variable=None if spec.api_key_secret_ref is None else KEY_VARIABLE,
-        version=VERSION,
-    )
+    return serving(spec, argv=argv, port=port, served_model_name=name, key_variable=KEY_VARIABLE)
 
 
 def revision(spec: ModelServerSpec) -> str | None:

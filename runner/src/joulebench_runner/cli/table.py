@@ -36,7 +36,7 @@ def print_comparison(before: Summary, after: Summary, *, console: Console | None
         "carbon": (_total(before.cost.carbon_grams), _total(after.cost.carbon_grams)),
     }
     shown = [f"{name} {old} -> {new}" for name, (old, new) in pairs.items() if old != new]
-    (console or Console()).print(Text("before -> now: " + (", ".join(shown) or "all the same")))
+    (console or Console()).print(Text("before -> now: " + (", ".join(shown) or "the chief figures are the same")))
 
 
 def _percent(accuracy: Accuracy | None) -> str:
