@@ -59,9 +59,10 @@ def made(**spec: Any) -> Object:
     return {"template": {"spec": simulator(**spec)}}
 
 
-def example(name: str, **changed: Mapping[str, Any]) -> Object:
-    """The example benchmarkrun-NAME.yaml, with some fields of some of its objects changed."""
-    text = (REPOSITORY / "examples" / f"benchmarkrun-{name}.yaml").read_text()
+def example(name: str | None = None, **changed: Mapping[str, Any]) -> Object:
+    """The example benchmarkrun.yaml or benchmarkrun-NAME.yaml, with some fields of some of its objects changed."""
+    file = "benchmarkrun.yaml" if name is None else f"benchmarkrun-{name}.yaml"
+    text = (REPOSITORY / "examples" / file).read_text()
     found: Object = yaml.safe_load(text)
     for field, values in changed.items():
         found["spec"][field] |= values

@@ -21,6 +21,7 @@ from tests.cluster.session import Namespace
 from tests.cluster.waiting import until
 
 from joulebench_api.contracts.energy import SensorKind
+from joulebench_simulator import __version__
 
 pytestmark = pytest.mark.usefixtures("installation")
 
@@ -39,6 +40,7 @@ def test_a_run_that_is_applied_ends_in_results_with_the_joules_of_its_own_gpus(
 
     status, summary = benchmark.status, benchmark.summary
     assert (status["summary"]["conserved"], status["summary"]["energyKind"]) == (True, "Simulated")
+    assert status["resolved"]["server"]["engineVersion"] == __version__
     assert status["summary"]["counts"] == {
         "asked": 24,
         "answered": 24,
@@ -74,6 +76,8 @@ def test_a_real_model_on_the_cpu_answers_and_its_run_says_that_it_has_no_joules(
     assert all(row["output_tokens"] > 0 for row in benchmark.rows("queries"))
     assert summary.energy.total_joules is None
     assert benchmark.condition("EnergyAvailable")["status"] != "True"
+    # The build of llama.cpp in the image does not know its own number.
+    assert "engineVersion" not in benchmark.status["resolved"]["server"]
 
 
 def test_two_runs_at_once_do_not_see_each_others_joules(namespace: Namespace) -> None:

@@ -5,7 +5,7 @@ Left out of `make cluster-test`, since its image is 5 GB: `make cluster-test-vll
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -23,6 +23,12 @@ from tools.images import VLLM_CPU
 pytestmark = [pytest.mark.vllm, pytest.mark.usefixtures("installation")]
 MODEL = "SmolLM2-135M-Instruct"
 QUESTIONS = 12
+SERVERS = (
+    '--output=custom-columns=READY:.status.conditions[?(@.type=="Ready")].status,'
+    'REASON:.status.conditions[?(@.type=="Ready")].reason,MESSAGE:.status.conditions[?(@.type=="Ready")].message'
+)
+VERSION = "0.32.0"
+"""What images/vllm-cpu/pyproject.toml pins."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +45,7 @@ def installation(
 def image(cluster: Cluster) -> Product:
     """The image, on the node."""
     start = time.monotonic()
-    built = made(VLLM_CPU, most=1)
+    built = made(VLLM_CPU, most=1, libraries=["libnuma.so.1"])
     FIGURES["build of vLLM's image (s)"] = time.monotonic() - start
     start = time.monotonic()
     cluster.load_image(built.archive, nodes=["node0"])
@@ -70,28 +76,44 @@ def model_server(name: str, spec: Object) -> Object:
 
 
 class Story:
-    """What `kubectl get brun` says while a run goes on: each line once, with the seconds since it was applied."""
+    """What `kubectl get` says of a kind while things go on: each line once, with the seconds since the beginning."""
 
-    def __init__(self, benchmark: Benchmark) -> None:
-        self._benchmark = benchmark
+    def __init__(self, namespace: Namespace, *words: str) -> None:
+        self._namespace = namespace
+        self._words = words
         self._start = time.monotonic()
-        self.lines: list[str] = []
+        self._header = ""
+        self._told: list[str] = []
 
-    def until(self, *reasons: str, seconds: float) -> None:
-        """Listen until the column STATUS says one of these."""
+    @property
+    def lines(self) -> list[str]:
+        """All that was said, below the last header."""
+        return [f"{'':7}{self._header}", *self._told]
 
-        def said() -> bool:
-            header, line = self._benchmark.namespace.kubectl("get", "brun").splitlines()
-            # The last column is the age.
-            line = line.rpartition(" ")[0].rstrip()
-            if not self.lines:
-                self.lines.append(f"{'':7}{header.rpartition(' ')[0].rstrip()}")
-            if not self.lines[-1].endswith(line):
-                self.lines.append(f"{time.monotonic() - self._start:3.0f} s  {line}")
-            return self._benchmark.reason() in reasons
+    def listen(self) -> None:
+        """Look once."""
+        header, *found = self._namespace.kubectl("get", *self._words).splitlines() or [""]
+        # Ages change with each look.
+        age = len(header) - len("AGE") if header.endswith(" AGE") else None
+        self._header = header[:age].rstrip() or self._header
+        for line in (line[:age].rstrip() for line in found):
+            if not any(one.endswith(line) for one in self._told[-1:]):
+                self._told.append(f"{time.monotonic() - self._start:3.0f} s  {line}")
 
-        what = f"one of {', '.join(reasons)}"
-        until(said, what=what, timeout_seconds=seconds, pause_seconds=1, hint=lambda: "\n".join(self.lines))
+
+def told_until(benchmark: Benchmark, *reasons: str, stories: Sequence[Story], seconds: float) -> None:
+    """Listen until the column STATUS says one of these."""
+
+    def said() -> bool:
+        for story in stories:
+            story.listen()
+        return benchmark.reason() in reasons
+
+    def hint() -> str:
+        return "\n".join(line for story in stories for line in story.lines)
+
+    what = f"one of {', '.join(reasons)}"
+    until(said, what=what, timeout_seconds=seconds, pause_seconds=1, hint=hint)
 
 
 def test_a_real_vllm_is_served_and_asked(installation: Installation, namespace: Namespace, image: Product) -> None:
@@ -100,15 +122,16 @@ def test_a_real_vllm_is_served_and_asked(installation: Installation, namespace: 
         "task": {"name": "everyday", "limit": QUESTIONS},
         "energy": {"policy": "Preferred", "idleBaseline": "1s"},
     }
-    namespace.apply(example("vllm", **changes))
+    namespace.apply(example(**changes))
     benchmark = Benchmark(namespace, "qwen")
-    story = Story(benchmark)
-    story.until("Running", "Failed", seconds=240)
+    stories = [Story(namespace, "brun"), Story(namespace, "msrv", SERVERS)]
+    told_until(benchmark, "Running", "Failed", stories=stories, seconds=240)
     (server,) = json.loads(namespace.kubectl("get", "msrv", "--output=json"))["items"]
     (pod,) = pods(namespace, f"joulebench.dev/server={server['metadata']['name']}")
     log = namespace.kubectl("logs", pod["metadata"]["name"])
-    story.until("Succeeded", "Failed", seconds=120)
-    print("", *story.lines, json.dumps(server["status"], indent=2), json.dumps(benchmark.status, indent=2), sep="\n")
+    told_until(benchmark, "Succeeded", "Failed", stories=stories, seconds=120)
+    lines = [line for story in stories for line in ("", *story.lines)]
+    print(*lines, json.dumps(server["status"], indent=2), json.dumps(benchmark.status, indent=2), sep="\n")
 
     assert benchmark.reason() == "Succeeded"
     (operator,) = installation.operator_pods()
@@ -120,6 +143,7 @@ def test_a_real_vllm_is_served_and_asked(installation: Installation, namespace: 
     status = server["status"]
     assert status["resolved"]["argv"][:3] == ["vllm", "serve", f"/models/{MODEL}"]
     assert (status["resolved"]["image"], status["resolved"]["acceleratorsPerReplica"]) == (image.name, 0)
+    assert status["resolved"]["engineVersion"] == VERSION
     assert [endpoint["pod"] for endpoint in status["endpoints"]] == [pod["metadata"]["name"]]
     FIGURES.update({f"vLLM's {name}": float(value) for name, value in status["startup"].items()})
     assert set(status["startup"]) == {"pullSeconds", "loadSeconds", "warmSeconds", "totalSeconds"}
@@ -130,7 +154,8 @@ def test_a_real_vllm_is_served_and_asked(installation: Installation, namespace: 
     assert all(row["output_tokens"] > 0 and row["prompt_tokens"] > 0 and row["ttft_seconds"] > 0 for row in rows)
     metrics = {row["name"] for row in benchmark.rows("server_metrics")}
     assert {"vllm:num_requests_running", "vllm:generation_tokens_total", "vllm:kv_cache_usage_perc"} <= metrics
-    assert benchmark.status["resolved"]["server"]["engine"] == "vLLM"
+    served = benchmark.status["resolved"]["server"]
+    assert (served["engine"], served["engineVersion"]) == ("vLLM", VERSION)
 
 
 def test_what_a_real_vllm_says_at_its_end_is_told_by_its_cause(namespace: Namespace, image: Product) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joulebench_api.engines import vllm
-from joulebench_api.engines.command import EngineCommand
+from joulebench_api.engines.command import EngineCommand, VersionSource
 from joulebench_api.engines.registry import LOCAL, builder, local_builder
 from joulebench_api.engines.vllm_options import doubts, vllm_options
 from joulebench_api.errors import UnknownNameError, UnsupportedSpecError
@@ -43,6 +43,7 @@ def test_the_whole_command_of_a_server() -> None:
         env={},
         port=8000,
         served_model_name="org/a",
+        version=VersionSource(path="/version", field="version"),
     )
     assert builder("vLLM") is vllm.command
 

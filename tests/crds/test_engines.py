@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from joulebench_api.engines import simulator
 from joulebench_api.engines.arguments import render
-from joulebench_api.engines.command import EngineCommand
+from joulebench_api.engines.command import EngineCommand, VersionSource
 from joulebench_api.engines.llamacpp import command
 from joulebench_api.engines.presets import PRESETS, find_preset
 from joulebench_api.engines.registry import BUILDERS, builder, engine_of
@@ -42,6 +42,7 @@ def test_the_whole_command_of_a_plain_server() -> None:
         env={},
         port=8000,
         served_model_name="org/a",
+        version=VersionSource(path="/props", field="build_info"),
     )
 
 
@@ -168,6 +169,7 @@ def test_the_simulators_flags_are_its_engine_args() -> None:
         "--prefix-cache",
     )
     assert (built.health_path, built.metrics_path, built.key_variable) == ("/health", "/metrics", None)
+    assert built.version == VersionSource(path="/version", field="version")
     assert builder("Simulator") is simulator.command
 
 

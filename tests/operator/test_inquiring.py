@@ -12,6 +12,7 @@ from tests.operator.fake_kube import refusal
 
 from joulebench_api.contracts.meter import EnergyState, Progress, Stage
 from joulebench_api.contracts.meter import MeterStatus as MeterReport
+from joulebench_api.engines.command import VersionSource
 from joulebench_operator.cache import Cache
 from joulebench_operator.inquiring import Inquirer, _pause_seconds, redacted
 from joulebench_operator.inquiry import Devices, Inquiry, LastWords, MeterStatus, Pods, Served, ServedAnswer
@@ -71,12 +72,15 @@ class ModelServer:
         self.models = ["llama"]
         self.completion = 200
         self.completions = 0
+        self.version: Any = {"version": "0.33.0"}
+        self.versions = 0
 
     def application(self) -> web.Application:
         made = web.Application()
         made.router.add_get("/health", self._health)
         made.router.add_get("/v1/models", self._models)
         made.router.add_post("/v1/chat/completions", self._complete)
+        made.router.add_get("/version", self._version)
         return made
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -84,6 +88,10 @@ class ModelServer:
 
     async def _models(self, _: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": name} for name in self.models]})
+
+    async def _version(self, _: web.Request) -> web.Response:
+        self.versions += 1
+        return web.json_response(self.version)
 
     async def _complete(self, _: web.Request) -> web.Response:
         self.completions += 1
@@ -102,8 +110,9 @@ async def running(application: web.Application) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def served(address: str, *, model: str | None = "llama") -> Served:
-    return Served(address=address, health_path="/health", model=model, pod_uid="1")
+def served(address: str, *, model: str | None = "llama", path: str | None = None) -> Served:
+    asked = None if path is None else VersionSource(path=path, field="version")
+    return Served(address=address, health_path="/health", model=model, pod_uid="1", version=asked)
 
 
 async def test_a_server_that_completes_is_ready_and_is_asked_to_complete_once(desk: Desk) -> None:
@@ -112,6 +121,44 @@ async def test_a_server_that_completes_is_ready_and_is_asked_to_complete_once(de
         assert await desk.answer(served(address)) == ServedAnswer(ready=True)
         assert await desk.inquirer._served(served(address)) == ServedAnswer(ready=True)
     assert server.completions == 1
+
+
+@pytest.mark.parametrize("model", ["llama", None])
+async def test_a_server_that_serves_is_asked_for_its_version_once(desk: Desk, model: str | None) -> None:
+    server = ModelServer()
+    async with running(server.application()) as address:
+        asked = served(address, model=model, path="/version")
+        assert await desk.answer(asked) == ServedAnswer(ready=True, version="0.33.0")
+        server.version = {"version": "0.34.0"}
+        assert await desk.inquirer._served(asked) == ServedAnswer(ready=True, version="0.33.0")
+    assert server.versions == 1
+
+
+async def test_a_server_that_does_not_serve_is_not_asked_for_its_version(desk: Desk) -> None:
+    server = ModelServer()
+    server.health = 503
+    async with running(server.application()) as address:
+        assert not (await desk.answer(served(address, path="/version"))).ready
+    assert server.versions == 0
+
+
+@pytest.mark.parametrize(
+    "said", [{}, [], {"version": 1}, {"version": ""}, {"version": "1" * 257}, {"version": "b0-unknown"}]
+)
+async def test_a_server_whose_version_cannot_be_known_serves_all_the_same(desk: Desk, said: Any) -> None:
+    server = ModelServer()
+    server.version = said
+    async with running(server.application()) as address:
+        assert await desk.answer(served(address, path="/version")) == ServedAnswer(ready=True)
+        assert await desk.inquirer._version(served(address, path="/nowhere")) is None
+
+
+async def test_a_version_in_a_long_answer_is_found(desk: Desk) -> None:
+    """llama.cpp tells it behind the model's chat template."""
+    server = ModelServer()
+    server.version = {"chat_template": "x" * 60_000, "version": "b11549-abcdef0"}
+    async with running(server.application()) as address:
+        assert (await desk.answer(served(address, path="/version"))).version == "b11549-abcdef0"
 
 
 Breaks = Callable[[ModelServer], Any]

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from joulebench_api.contracts.device_file import DeviceFileReader, DeviceFileWriter, DeviceIdentity, DeviceState
+from joulebench_simulator import __version__
 
 DEADLINE_SECONDS = 20.0
 CHAT = "/v1/chat/completions"
@@ -258,6 +259,13 @@ async def test_a_key_is_asked_for(start: Start, monkeypatch: pytest.MonkeyPatch)
     simulator = start()
     assert (await post(simulator, body()))[0] == 401
     assert (await post(simulator, body(max_tokens=1), headers={"Authorization": "Bearer secret"}))[0] == 200
+
+
+async def test_whoever_has_no_key_is_told_its_version(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOULEBENCH_SIMULATOR_API_KEY", "secret")
+    simulator = start()
+    async with aiohttp.ClientSession() as session, session.get(simulator.url + "/version") as response:
+        assert (response.status, await response.json()) == (200, {"version": __version__})
 
 
 async def test_it_ends_on_sigterm_and_its_device_goes_on_resting(start: Start) -> None:

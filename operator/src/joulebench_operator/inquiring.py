@@ -31,6 +31,8 @@ _LINES: Final = 200
 _DEVICES_PAUSES_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """The kubelet may tell an exporter of a pod a while after it began, and an exporter may be starting."""
 _MAX_BODY: Final = 64 * 1024
+_VERSION_LENGTH: Final = 256
+"""What the status may hold."""
 _OK: Final = 200
 _SECRET: Final = re.compile(
     r"(?i)\b(hf_[A-Za-z0-9]{8,}|sk-[A-Za-z0-9_-]{8,}|AKIA[0-9A-Z]{12,}|eyJ[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_.-]+)"
@@ -131,7 +133,12 @@ class Inquirer:
             problem = await self._why_not_served(asked)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             problem = f"{asked.address} does not answer: {error or type(error).__name__}"
-        return ServedAnswer(ready=problem is None, message=problem)
+        if problem is not None:
+            return ServedAnswer(ready=False, message=problem)
+        before: ServedAnswer | None = self._cache.answer(asked)
+        if before is not None and before.ready:
+            return before
+        return ServedAnswer(ready=True, version=await self._version(asked))
 
     async def _why_not_served(self, asked: Served) -> str | None:
         status, _ = await self._get(f"{asked.address}{asked.health_path}")
@@ -156,9 +163,19 @@ class Inquirer:
             text = await answer.text()
             return f"a first completion was answered with {answer.status}: {redacted(text[:256])}"
 
+    async def _version(self, asked: Served) -> str | None:
+        """The engine's release; a server that does not say it serves all the same."""
+        if asked.version is None:
+            return None
+        try:
+            status, body = await self._get(f"{asked.address}{asked.version.path}")
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
+        return _version_in(body, asked.version.field) if status == _OK else None
+
     async def _get(self, url: str) -> tuple[int, Any]:
         async with self._http.get(url, timeout=aiohttp.ClientTimeout(total=_ASK_SECONDS)) as answer:
-            text = (await answer.content.read(_MAX_BODY)).decode(errors="replace")
+            text = (await _beginning(answer.content)).decode(errors="replace")
             try:
                 return answer.status, json.loads(text)
             except ValueError:
@@ -215,6 +232,22 @@ def _pause_seconds(inquiry: Inquiry, answer: Answer, *, asked: int) -> float | N
             return 5.0
         case Devices():
             return None if answer or asked > len(_DEVICES_PAUSES_SECONDS) else _DEVICES_PAUSES_SECONDS[asked - 1]
+
+
+async def _beginning(content: aiohttp.StreamReader) -> bytes:
+    """As much of a body as is looked at; one `read` gives no more than has come by then."""
+    found = b""
+    while len(found) < _MAX_BODY and (more := await content.read(_MAX_BODY - len(found))):
+        found += more
+    return found
+
+
+def _version_in(body: Any, field: str) -> str | None:
+    """None also for a build that does not know itself: llama.cpp calls it b0-unknown."""
+    text = body.get(field) if isinstance(body, Mapping) else None
+    if not isinstance(text, str) or "unknown" in text:
+        return None
+    return text if 0 < len(text) <= _VERSION_LENGTH else None
 
 
 def _model_names(body: Any) -> list[str]:

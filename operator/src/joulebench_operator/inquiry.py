@@ -5,6 +5,8 @@ there at the next visit. So decisions stay pure.
 from dataclasses import dataclass
 from typing import Any, Final
 
+from joulebench_api.engines.command import VersionSource
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -17,6 +19,8 @@ class Served:
     """The name that must be listed and must complete; None: a key is needed, which the operator never reads."""
     pod_uid: str
     """A pod that is replaced is asked anew."""
+    version: VersionSource | None = None
+    """Where one that serves is asked for the engine's release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,8 @@ class ServedAnswer:
     ready: bool
     message: str | None = None
     """What was wrong, such as "/v1/models lists other, not llama"."""
+    version: str | None = None
+    """The engine's release; None where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

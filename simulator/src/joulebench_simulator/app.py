@@ -60,6 +60,8 @@ class App:
             raise RequestError("the model is loading", status=503, kind="service_unavailable")
         if path == "/health":
             exchange.respond(200, b"")
+        elif path == "/version":
+            exchange.respond(200, replies.version())
         elif path == "/metrics":
             page = metrics.page(self._engine.metrics, self._engine.now(), model=self._model)
             exchange.respond(200, page.encode(), headers={"Content-Type": _PROMETHEUS})

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from joulebench_simulator import __version__
 from joulebench_simulator.generation import Choice, Generator, Piece
 from joulebench_simulator.requests import Asked, Endpoint
 
@@ -149,6 +150,11 @@ def models(name: str, *, created: int, max_model_len: int) -> bytes:
         "id": name, "object": "model", "created": created, "owned_by": "joulebench", "max_model_len": max_model_len,
     }  # fmt: skip
     return orjson.dumps({"object": "list", "data": [entry]})
+
+
+def version() -> bytes:
+    """Our own release, in the form of vLLM."""
+    return orjson.dumps({"version": __version__})
 
 
 def error(message: str, *, status: int, kind: str) -> bytes:

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,13 +41,22 @@ def product(name: str) -> Product:
     return made(IMAGES[name])
 
 
-def made(image: Image, *, most: int = 5) -> Product:
-    """The same of an image that is not among those that are published; `most`: how many states of it are kept."""
+def made(image: Image, *, most: int = 5, libraries: Sequence[str] = ()) -> Product:
+    """The same of an image that is not among those that are published.
+
+    Args:
+        most: how many states of it are kept.
+        libraries: what its build stage has of this machine besides, such as "libnuma.so.1".
+    """
     tag = f"localhost/{image.reference}:1"
-    return Product(tag, kept(tag, _content(image), lambda archive: build(archive, image, tag=tag), most=most))
+
+    def make(archive: Path) -> None:
+        build(archive, image, tag=tag, libraries=libraries)
+
+    return Product(tag, kept(tag, _content(image), make, most=most))
 
 
-def build(archive: Path, image: Image, *, tag: str) -> None:
+def build(archive: Path, image: Image, *, tag: str, libraries: Sequence[str] = ()) -> None:
     """Build an image anew."""
     packages = cache_folder() / "packages"
     packages.mkdir(exist_ok=True)
@@ -55,6 +64,7 @@ def build(archive: Path, image: Image, *, tag: str) -> None:
         arguments = {"BUILDER": f"docker-archive:{_builder()}", "VERSION": version(), "REVISION": REVISION}
         options = [f"--build-arg={name}={value}" for name, value in arguments.items()]
         options += [f"--volume={packages}:/root/.cache", *registry.volumes(Path(scratch))]
+        options += [f"--volume={found}:{found}:ro" for found in map(_library, libraries)]
         store.build(archive, image=tag, folder=REPOSITORY, dockerfile=image.dockerfile, options=options)
 
 
@@ -85,13 +95,14 @@ def _make_builder(archive: Path) -> None:
         context = Path(scratch) / "context"
         context.mkdir()
         found.rename(context / "pip")
-        shutil.copy(_libgomp(), context / "libgomp.so.1")
+        shutil.copy(_library("libgomp.so.1"), context / "libgomp.so.1")
         (context / "Dockerfile").write_text(_BUILDER)
         store.build(archive, image=_BUILDER_IMAGE, folder=context)
 
 
-def _libgomp() -> Path:
-    found = next(Path("/usr/lib").glob("*-linux-gnu/libgomp.so.1"), None)
+def _library(name: str) -> Path:
+    found = next(Path("/usr/lib").glob(f"*-linux-gnu/{name}"), None)
     if found is None:
-        raise NotPossibleHereError("there is no libgomp.so.1 in /usr/lib", remedy="install the Debian package libgomp1")
+        package = name.replace(".so.", "")
+        raise NotPossibleHereError(f"there is no {name} in /usr/lib", remedy=f"install the Debian package {package}")
     return found

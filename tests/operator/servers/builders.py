@@ -108,11 +108,11 @@ class World:
         self.cache.put(made)
         return made
 
-    def answer(self, *, ready: bool = True, message: str | None = None) -> None:
+    def answer(self, *, ready: bool = True, message: str | None = None, version: str | None = None) -> None:
         """Let every pod that is asked answer."""
         for asked in self.decide().inquiries:
             if isinstance(asked, Served):
-                self.cache.answered(asked, ServedAnswer(ready, message))
+                self.cache.answered(asked, ServedAnswer(ready, message, version))
 
     def say(self, words: str) -> None:
         """Let every pod that ended have said this."""

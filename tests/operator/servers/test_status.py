@@ -19,8 +19,9 @@ from tests.operator.servers.builders import (
     world,
 )
 
+from joulebench_api.engines.command import VERSION
 from joulebench_api.v1alpha1.status import ModelServerStatus
-from joulebench_operator.inquiry import LastWords, Served
+from joulebench_operator.inquiry import LastWords, Served, ServedAnswer
 from joulebench_operator.objects import Object
 
 
@@ -51,7 +52,7 @@ def test_ready_means_that_the_pod_was_asked_and_answered() -> None:
     here.pod(**running(ready=50))
 
     decided = here.decide()
-    assert decided.inquiries == (Served("http://10.0.0.7:8000", "/health", "org/llama", "uid-llama-1"),)
+    assert decided.inquiries == (Served("http://10.0.0.7:8000", "/health", "org/llama", "uid-llama-1", VERSION),)
     assert conditions(decided)["Ready"] == "False Starting"
 
     here.answer(ready=False, message="/v1/models lists other, not org/llama")
@@ -68,7 +69,7 @@ def test_a_server_with_a_key_is_asked_for_its_health_alone() -> None:
     here = world(apiKeySecretRef={"name": "mine"})
     here.pod(**running(ready=50))
 
-    assert here.decide().inquiries == (Served("http://10.0.0.7:8000", "/health", None, "uid-llama-1"),)
+    assert here.decide().inquiries == (Served("http://10.0.0.7:8000", "/health", None, "uid-llama-1", VERSION),)
 
 
 def test_addresses_of_the_sixth_version_stand_in_brackets() -> None:
@@ -182,6 +183,11 @@ def test_a_failure_is_told_by_its_cause(state: Object, reason: str, text: str, h
         ("huggingface_hub.errors.RepositoryNotFoundError: 404 Client Error.", "ModelUnavailable", False),
         ("huggingface_hub.errors.GatedRepoError: 401 Client Error.", "ModelUnavailable", False),
         ("OSError: org/x is not a local folder and is not a valid model identifier", "ModelUnavailable", False),
+        (
+            "HFValidationError: Repo id must be in the form 'name': '/absent'.",
+            "ModelUnavailable",
+            False,
+        ),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "OutOfMemory", False),
         ("ValueError: No available memory for the cache blocks.", "OutOfMemory", False),
         (
@@ -339,6 +345,31 @@ def test_what_really_runs_is_recorded() -> None:
     assert (resolved["acceleratorProduct"], resolved["acceleratorsPerReplica"]) == ("NVIDIA-L4", 1)
     assert resolved["argv"][-3:] == ["--hf-token", "***", "--x"]
     assert len(resolved["configuration"]["sha256"]) == 64
+
+
+def test_the_engine_s_version_is_what_all_pods_say_of_themselves() -> None:
+    here = world(replicas=2)
+    here.pod("llama-1", **running(ready=50))
+    here.answer(version="0.33.0")
+    assert here.decide().status["resolved"]["engineVersion"] == "0.33.0"
+
+    here.pod("llama-2", **{**running(ready=55), "podIP": "10.0.0.8"})
+    (_, second) = here.decide().inquiries
+    here.cache.answered(second, ServedAnswer(ready=True, version="0.32.0"))
+    assert "engineVersion" not in here.decide().status["resolved"]
+
+
+def test_a_version_that_is_known_stays_while_an_operator_that_was_started_anew_asks_again() -> None:
+    here = world()
+    here.pod(**running(ready=50))
+    here.answer(version="0.33.0")
+    before = here.written().status
+    (asked,) = here.decide().inquiries
+    here.cache.forget(asked)
+    assert here.decide().status == before
+
+    here.answer(version="0.34.0")
+    assert here.decide().status["resolved"]["engineVersion"] == "0.34.0"
 
 
 STATES: st.SearchStrategy[Object] = st.one_of(

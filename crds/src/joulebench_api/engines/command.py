@@ -2,9 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from joulebench_api.engines.arguments import plain_environment
 from joulebench_api.v1alpha1.model_server import ModelServerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSource:
+    """Where a server says which release of its engine it is: a field of a JSON object."""
+
+    path: str
+    field: str
+
+
+VERSION: Final = VersionSource(path="/version", field="version")
+"""Where vLLM says it; the simulator does as vLLM."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +34,17 @@ class EngineCommand:
     """Answers 200 once the server lives; outside `/v1`."""
     metrics_path: str | None = "/metrics"
     """Prometheus metrics; None where the engine has none."""
+    version: VersionSource = VERSION
 
 
 def serving(
-    spec: ModelServerSpec, *, argv: Sequence[str], port: int, served_model_name: str, key_variable: str
+    spec: ModelServerSpec,
+    *,
+    argv: Sequence[str],
+    port: int,
+    served_model_name: str,
+    key_variable: str,
+    version: VersionSource = VERSION,
 ) -> EngineCommand:
     """The process of a server: what the spec says of it whatever the engine, and the engine's own arguments."""
     return EngineCommand(
@@ -33,4 +53,5 @@ def serving(
         port=port,
         served_model_name=served_model_name,
         key_variable=None if spec.api_key_secret_ref is None else key_variable,
+        version=version,
     )

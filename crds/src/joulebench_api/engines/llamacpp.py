@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from joulebench_api.engines.arguments import render
-from joulebench_api.engines.command import EngineCommand, serving
+from joulebench_api.engines.command import EngineCommand, VersionSource, serving
 from joulebench_api.engines.presets import find_preset
 from joulebench_api.errors import UnsupportedSpecError
 from joulebench_api.problems import shown
@@ -15,6 +15,7 @@ DEFAULT_SLOTS = 4
 """Requests that are worked on at once, when `maxModelLen` says how much memory each of them needs."""
 
 KEY_VARIABLE = "LLAMA_API_KEY"
+VERSION = VersionSource(path="/props", field="build_info")
 
 
 def command(
@@ -41,7 +42,7 @@ def command(
         *render(others),
         *spec.args,
     )
-    return serving(spec, argv=argv, port=port, served_model_name=name, key_variable=KEY_VARIABLE)
+    return serving(spec, argv=argv, port=port, served_model_name=name, key_variable=KEY_VARIABLE, version=VERSION)
 
 
 def served_model_name(spec: ModelServerSpec) -> str:

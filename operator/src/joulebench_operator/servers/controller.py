@@ -19,7 +19,7 @@ from joulebench_operator.servers.needs import is_needed
 from joulebench_operator.servers.plan import ServerPlan, server_plan
 from joulebench_operator.servers.pod_template import TEMPLATE
 from joulebench_operator.servers.pods_seen import seen_pods
-from joulebench_operator.servers.readiness import inquiry
+from joulebench_operator.servers.readiness import inquiry, version
 from joulebench_operator.servers.refusals import refusal
 from joulebench_operator.servers.resolved import resolved
 from joulebench_operator.servers.sleeping import Waking, waking
@@ -84,10 +84,15 @@ def _status(
         "readyReplicas": len(seen.served),
         "lastUsedTime": wake.last_used,
         "endpoints": endpoints(seen, known_devices) or None,
-        "resolved": resolved(plan, seen.served, context.configuration),
+        "resolved": resolved(plan, seen.served, context.configuration, engine_version=_engine_version(item, seen)),
         "startup": startup(item, seen.current, served=seen.served, now=context.now) or None,
     }
     return {name: value for name, value in known.items() if value is not None}
+
+
+def _engine_version(item: Object, seen: Observed) -> str | None:
+    before = ((item.get("status") or {}).get("resolved") or {}).get("engineVersion")
+    return version(seen.plan, seen.served, seen.cache, recorded=before)
 
 
 def _inquiries(seen: Observed) -> Iterator[Inquiry]:

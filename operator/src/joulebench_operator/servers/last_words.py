@@ -15,7 +15,7 @@ _SIGNS: Final[Mapping[Reason, str]] = {
     r"|couldn't connect to .{1,80} to load|failed to open GGUF file|gguf_init_from_file: failed|failed to load model"
     r"|No such file or directory: '?/model|Can't load the configuration of"
     r"|no .{0,40}file named .{0,60}config\.json|there is no model file at|is not a GGUF file"
-    r"|Failed to resolve '|Temporary failure in name resolution",
+    r"|HFValidationError: Repo id must be|Failed to resolve '|Temporary failure in name resolution",
     # Not "out of memory" alone: vLLM's advice on it is in every log.
     Reason.OUT_OF_MEMORY: r"(CUDA|HIP|XPU) out of memory|error: out of memory|failed: out of memory|OutOfMemoryError"
     r"|No available memory for the cache blocks|KV cache is needed, which is larger|Free memory on device"

@@ -1,5 +1,7 @@
 """Which pods serve: ready by their probes, and found to answer."""
 
+from collections.abc import Sequence
+
 from joulebench_operator.cache import Cache
 from joulebench_operator.inquiry import Served, ServedAnswer
 from joulebench_operator.servers.plan import ServerPlan
@@ -11,8 +13,9 @@ def inquiry(plan: ServerPlan, pod: SeenPod) -> Served | None:
     if not pod.is_ready or pod.ip is None:
         return None
     host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
-    model = plan.command.served_model_name if plan.command.key_variable is None else None
-    return Served(f"http://{host}:{plan.command.port}", plan.command.health_path, model, pod.uid)
+    command = plan.command
+    model = command.served_model_name if command.key_variable is None else None
+    return Served(f"http://{host}:{command.port}", command.health_path, model, pod.uid, command.version)
 
 
 def serves(plan: ServerPlan, pod: SeenPod, cache: Cache, *, recorded: bool) -> bool:
@@ -29,6 +32,15 @@ def complaint(plan: ServerPlan, pod: SeenPod, cache: Cache) -> str | None:
     """What was wrong with its answer."""
     answer = _answer(plan, pod, cache)
     return None if answer is None or answer.ready else answer.message
+
+
+def version(plan: ServerPlan, pods: Sequence[SeenPod], cache: Cache, *, recorded: str | None) -> str | None:
+    """The engine's release, if all pods that serve say the same. `recorded`: what the status says; it counts until all
+    were asked.
+    """
+    answers = [_answer(plan, pod, cache) for pod in pods]
+    versions = {recorded if answer is None else answer.version for answer in answers}
+    return next(iter(versions)) if len(versions) == 1 else None
 
 
 def _answer(plan: ServerPlan, pod: SeenPod, cache: Cache) -> ServedAnswer | None:

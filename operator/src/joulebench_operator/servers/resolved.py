@@ -23,13 +23,20 @@ _ARGUMENTS: Final = 256
 """What the status may hold."""
 
 
-def resolved(plan: ServerPlan, pods: Sequence[SeenPod], configuration: OperatorConfiguration) -> Object:
+def resolved(
+    plan: ServerPlan,
+    pods: Sequence[SeenPod],
+    configuration: OperatorConfiguration,
+    *,
+    engine_version: str | None = None,
+) -> Object:
     """What is known; absent is "not known"."""
     digests = {pod.image_digest for pod in pods} - {None}
     known = {
         "image": plan.image,
         # Pods of different images are no state to name one digest in.
         "imageDigest": next(iter(digests)) if len(digests) == 1 else None,
+        "engineVersion": engine_version,
         "acceleratorProduct": _product(plan),
         "acceleratorsPerReplica": plan.accelerators,
         "argv": list(redacted(plan.command.argv)),
