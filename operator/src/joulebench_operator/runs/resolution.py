@@ -65,8 +65,6 @@ def _image(spec: BenchmarkRunSpec, context: Context) -> str:
 
 
 def _check_available(spec: BenchmarkRunSpec) -> None:
-    if spec.shards > 1:
-        raise RefusedRunError(f"spec.shards: {spec.shards}: more than one is not available yet", remedy="remove shards")
     for party in parties(spec):
         if party.source.external is not None and party.source.external.headers_secret_ref is not None:
             raise RefusedRunError(
