@@ -1,6 +1,7 @@
 """The step after a run's shards: one Job that makes the results of all their journals together."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from joulebench_operator.objects import Object
 from joulebench_operator.runs import jobs_seen
@@ -18,6 +19,9 @@ class Finalising:
     job: Object | None = None
     pods: tuple[Object, ...] = ()
     """The newest first."""
+
+
+NOT_DUE: Final = Finalising()
 
 
 def is_due(runner_job: Object | None, runner_pods: list[Object], recorded: Recorded, *, shards: int) -> bool:

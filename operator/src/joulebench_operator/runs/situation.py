@@ -12,7 +12,7 @@ from joulebench_operator.objects import Object, is_owned_by
 from joulebench_operator.runs import jobs_seen, limits
 from joulebench_operator.runs.attempts import Attempt
 from joulebench_operator.runs.energy import Energy, energy
-from joulebench_operator.runs.finalising import Finalising, is_due
+from joulebench_operator.runs.finalising import NOT_DUE, Finalising, is_due
 from joulebench_operator.runs.last_words import last_words
 from joulebench_operator.runs.located import Located, located
 from joulebench_operator.runs.names import Names
@@ -49,7 +49,7 @@ class Situation:
     runner: Runner
     stage: RunStage | None
     ended: Outcome | None
-    finalising: Finalising = Finalising()
+    finalising: Finalising = NOT_DUE
     """Of a run of several shards, what makes the results of all."""
     log: LastWords | None = None
     """What is to be read before the end can be told."""
