@@ -10,19 +10,20 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.runner.pod.assignments import assignment, node, run, start, write
+from tests.runner.pod.assignments import AT, assignment, node, run, start, write
 
 from joulebench_api.contracts.assignment import SHARD_VARIABLE, Assignment
 from joulebench_api.contracts.energy import Method
-from joulebench_api.contracts.meter import ResolvedTask
+from joulebench_api.contracts.meter import PlanReply, ResolvedTask
 from joulebench_api.contracts.summary import Summary
 from joulebench_api.contracts.termination import TerminationMessage
-from joulebench_runner.config import Shard
+from joulebench_runner.config import Shard, StoreSettings
 from joulebench_runner.driver.queries import own_part
 from joulebench_runner.errors import BadInputError, ExitCode
 from joulebench_runner.journal.names import segments_folder
 from joulebench_runner.journal.reader import read
 from joulebench_runner.journal.schema import Kind
+from joulebench_runner.pod.finalising import run_finalise
 from joulebench_runner.pod.places import Places
 from joulebench_runner.pod.preflight.shards import check_shards
 from joulebench_runner.pod.settings import driver_settings
@@ -31,12 +32,14 @@ from joulebench_runner.results.changes import by_method
 from joulebench_runner.results.folder import open_run
 from joulebench_runner.results.redo import redo
 
+STORE = {"store": {"claimTemplate": {"size": "1Gi", "accessModes": ["ReadWriteMany"]}}}
 SHARED = {
     "shards": 2,
     "concurrency": 4,
     "epochs": 2,
     "warmup": {"queries": 1},
     "task": {"name": "everyday", "limit": 9},
+    "results": STORE,
 }
 MEASURED = {"policy": "Required", "idleBaseline": "1s", "minCoveragePercent": 50}
 
@@ -115,6 +118,40 @@ async def test_shards_that_left_nothing_have_no_results(place: Any) -> None:
     assert (told(places).state, told(places).message) == ("failed", "no shard has left a journal")
 
 
+async def test_shards_without_a_folder_in_common_meet_in_their_store(place: Any, tmp_path: Path) -> None:
+    await place.ground.simulator(host=AT, port=place.port)
+    store = StoreSettings(url=f"file://{tmp_path}/store")
+
+    async def shard(index: int, results: str) -> tuple[Any, Any, PlanReply]:
+        pod = place.new_pod(results=results)
+        own = Shard(index=index, count=2)
+        await pod.start_meter(pod.meter_settings([place.upstream(AT)], shard=own, store=store))
+        asker = await place.asker(pod)
+        return pod, asker, await asker.begin(4)
+
+    for index in range(2):
+        _, asker, _ = await shard(index, f"shard-{index}")
+        for number in range(4):
+            if number % 2 == index:
+                await asker.ask()
+            else:
+                asker.skip()
+        assert await asker.done() == ExitCode.DONE
+    again, asker, reply = await shard(0, "again")
+    assert reply.finished == [f"{number:016x}" for number in (0, 2)]
+    assert not segments_folder(again.results, 1).exists()
+    assert await asker.done() == ExitCode.DONE
+
+    last = place.new_pod(results="last")
+    settings = last.meter_settings([place.upstream(AT)], store=store)
+    assert run_finalise(settings, last.driver_settings(4), shards=2, environ={}) == ExitCode.DONE
+    stored = Summary.model_validate_json((tmp_path / "store" / "summary.json").read_bytes())
+    assert (stored.state, stored.counts.asked, stored.counts.correct) == ("completed", 4, 4)
+    assert last.termination.results is not None
+    assert run_finalise(settings, last.driver_settings(4), shards=3, environ={}) == ExitCode.FAILED
+    assert last.termination.message == "shard 2 never began"
+
+
 # --- a shard's own part ---
 
 
@@ -166,13 +203,12 @@ def test_shards_without_a_question_or_a_place_are_refused_with_the_way_out() -> 
     assert _problems() == []
     assert _problems(shards=1, concurrency=1) == []
     assert _problems(records=None) == []
-    assert _problems(concurrency=1) == [
-        (
-            "spec.shards",
-            "2: more than spec.concurrency (1), which is for all shards together; "
-            "set concurrency to 2 or more, or use fewer shards",
-        )
-    ]
+    [(field, words)] = _problems(concurrency=1)
+    assert (field, words.partition(";")[0]) == (
+        "spec.shards",
+        "2: more than spec.concurrency (1), which is for all shards together",
+    )
+    assert words.endswith("set concurrency to 2 or more, or use fewer shards")
     assert _problems(records=1) == [
         ("spec.shards", "2: more than the 1 records that are asked; use 1 shards at most, or ask more")
     ]
