@@ -17,7 +17,7 @@ RUN_LABEL: Final = "joulebench.dev/run"
 """On all that belongs to a BenchmarkRun: its name."""
 ATTEMPT_LABEL: Final = "joulebench.dev/attempt"
 PART_LABEL: Final = "app.kubernetes.io/component"
-"""`server`, `runner`, `preflight`, `exporter`, ..."""
+"""`server`, `runner`, `preflight`, `finalise`, `exporter`, ..."""
 
 INTENT: Final = "joulebench.dev/intent"
 """Annotation: hash of what was last applied, so that nothing is written when nothing changed."""
@@ -25,6 +25,7 @@ INTENT: Final = "joulebench.dev/intent"
 SERVER_PART: Final = "server"
 RUNNER_PART: Final = "runner"
 PREFLIGHT_PART: Final = "preflight"
+FINALISE_PART: Final = "finalise"
 EXPORTER_PART: Final = "exporter"
 
 _HASH_LENGTH: Final = 6

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from joulebench_api.contracts.energy import Domain, Method
 from joulebench_api.contracts.summary import Prices
 from joulebench_runner.errors import BadInputError
+from joulebench_runner.journal.names import segments_folder
 
 
 class Settings(BaseModel):
@@ -105,6 +106,14 @@ class StoreSettings(Settings):
     region: str | None = None
 
 
+class Shard(Settings):
+    """One of the pods that share a run's questions."""
+
+    index: int
+    """From 0."""
+    count: int
+
+
 class MeterSettings(Settings):
     """Settings of the meter's process."""
 
@@ -112,6 +121,8 @@ class MeterSettings(Settings):
     run_name: str
     run_dir: Path
     """The results folder; `journal/` lies in it."""
+    shard: Shard | None = None
+    """Null: the meter is the run's only one. Else it journals into `journal/shard-INDEX/` and makes no results."""
     control_socket: Path
     """Unix socket for the driver and for who supervises."""
     proxy_host: str = "127.0.0.1"
@@ -150,6 +161,11 @@ class MeterSettings(Settings):
     provenance: dict[str, JsonValue] = Field(default_factory=dict)
     """What whoever planned the run knows about it: spec, server's command line, versions, machine."""
     pricing: Prices = Field(default_factory=Prices)
+
+    @property
+    def journal_folder(self) -> Path:
+        """Where this meter's segments lie."""
+        return segments_folder(self.run_dir, None if self.shard is None else self.shard.index)
 
 
 class GenerationSettings(Settings):
@@ -200,6 +216,9 @@ class DriverSettings(Settings):
     meter_outcome_file: Path | None = None
     """The meter's own `outcome_file`: a meter that fails before it is ready is not waited for."""
     task: TaskSettings
+    shard: Shard | None = None
+    """Null: all questions are asked. Else every COUNT-th record from the INDEX-th on; `concurrency` and a count in
+    `max_errors` are then the shard's own part."""
     generation: GenerationSettings = Field(default_factory=GenerationSettings)
     judge_generation: GenerationSettings = Field(default_factory=GenerationSettings)
     """Of each call to the judge; null = as the scorer asks."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # its many models take time to build, which a process's start
 
 Outcome = Literal["completed", "failed", "error-limit", "interrupted"]
 
-_EXIT_CODES: Final[dict[Outcome, ExitCode]] = {
+EXIT_CODES: Final[dict[Outcome, ExitCode]] = {
     "completed": ExitCode.DONE,
     "failed": ExitCode.FAILED,
     "error-limit": ExitCode.REQUIREMENT_NOT_MET,
@@ -20,7 +20,7 @@ _EXIT_CODES: Final[dict[Outcome, ExitCode]] = {
 
 def verdict(outcome: Outcome, *, energy: EnergySettings, summary: "Summary") -> ExitCode:
     """The exit code: that of the outcome, unless a completed run lacks the energy or the copy that was required."""
-    code = _EXIT_CODES[outcome]
+    code = EXIT_CODES[outcome]
     lacks_copy = summary.stored is not None and summary.stored.problem is not None
     lacks_something = lacks_energy(energy, summary) or lacks_copy
     return ExitCode.REQUIREMENT_NOT_MET if code is ExitCode.DONE and lacks_something else code

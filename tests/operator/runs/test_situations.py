@@ -32,7 +32,6 @@ REQUIRED = {"policy": "Required"}
 @pytest.mark.parametrize(
     ("spec", "configuration", "reason", "says"),
     [
-        ({"shards": 2}, {}, "InvalidSpec", "spec.shards: 2: more than one is not available yet; remove shards"),
         ({"task": {"name": "a b"}}, {}, "InvalidSpec", "spec.task.name"),
         ({"server": EXTERNAL}, {"policy": {"externalEndpoints": "Deny"}}, "NotAllowed", "spec.server.external"),
         ({"runner": {"image": "x/y:1"}}, {"policy": {"images": ["ours/*"]}}, "NotAllowed", "spec.runner.image"),
@@ -461,7 +460,7 @@ def test_a_run_that_is_stuck_keeps_nobody_waiting() -> None:
     stuck = World("stuck")
     stuck.cache.put(server())
     stuck.server_pod("llama")
-    stuck.started(run("stuck", server=REF, shards=2))
+    stuck.started(run("stuck", server=REF, results={"store": {"claim": {"name": "c", "path": "../other"}}}))
     stuck.cache.put(run("second", server=REF, made=1))
     second = World("second", cache=stuck.cache)
     second.visit()

@@ -116,7 +116,8 @@ def _happens(world: World, data: st.DataObject) -> None:
     )
     if what == "pod" and world.children("Job"):
         job = data.draw(st.sampled_from(world.children("Job")))
-        names = ("preflight",) if "preflight" in job else ("driver", "meter")
+        alone = next((name for name in ("preflight", "finalise") if name in job), None)
+        names = ("driver", "meter") if alone is None else (alone,)
         world.job_pod(job, data.draw(st.integers(1, 2)), **data.draw(_pod_status(*names)))
     elif what == "job" and world.children("Job"):
         job = data.draw(st.sampled_from(world.children("Job")))

@@ -1,14 +1,16 @@
-"""Assignments as an operator writes them."""
+"""Assignments as an operator writes them, and the node and the processes that they are about."""
 
 from pathlib import Path
 from typing import Any
 
 from joulebench_api.contracts.assignment import AssignedServer, Assignment
+from joulebench_api.contracts.device_file import DeviceFileReader
 from joulebench_api.contracts.energy import Domain
 from joulebench_api.defaults import resolve
 from joulebench_api.v1alpha1 import BenchmarkRun
 from joulebench_runner.pod.places import Places
 
+AT, POD = "127.0.0.1", "llama-7d9f8c-bcdfg"
 SERVER = AssignedServer(
     alias="model", role="model", model="simulator", engine="Simulator", health_path="/health", metrics_path="/metrics"
 )
@@ -55,3 +57,22 @@ def write(assigned: Assignment, root: Path) -> Places:
     places.assignment.parent.mkdir(parents=True, exist_ok=True)
     places.assignment.write_text(assigned.model_dump_json())
     return places
+
+
+async def start(place: Any, part: str, places: Places, **env: str) -> Any:
+    """One of the containers, as a process."""
+    return await place.ground.start(part, "-m", "joulebench_runner.pod", part, "--root", places.root, env=env)
+
+
+async def node(place: Any) -> dict[str, Any]:
+    """A node with one server and its exporter; where they are, as the topology has it."""
+    await place.ground.simulator(host=AT, port=place.port, device_file=place.device(POD), device_id=POD)
+    reader = DeviceFileReader(place.device(POD))
+    kubelet = await place.kubelet()
+    kubelet.owners = {("team", POD): [str(reader.identity.uuid)]}
+    reader.close()
+    address = f"unix:{place.sockets}/e.sock"
+    await place.ground.exporter(address, devices=[place.device(POD)], pod_resources=kubelet.target)
+    server = {"alias": "model", "url": f"http://llama.team.svc:{place.port}/v1", "model": "simulator"}
+    pods = {"headless_service": AT, "port": place.port, "namespace": "team", "pods": [{"name": POD, "ip": AT}]}
+    return {"servers": [server | pods], "exporters": [{"node": "node-1", "address": address}], "audience": "a"}

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from tests.runner.pod.assignments import SERVER, assignment, external, write
+from tests.runner.pod.assignments import AT, SERVER, assignment, external, node, start, write
 from tests.runner.tasks.hub import SHA, Hub, gsm8k, serving
 
-from joulebench_api.contracts.device_file import DeviceFileReader
 from joulebench_api.contracts.meter import DriverDone
 from joulebench_api.contracts.preflight import PreflightReport
 from joulebench_api.contracts.summary import Summary
@@ -19,32 +18,13 @@ from joulebench_runner.pod.places import Places
 from joulebench_runner.pod.settings import driver_settings
 from joulebench_runner.results.folder import open_run
 
-AT, POD = "127.0.0.1", "llama-7d9f8c-bcdfg"
 FAST = {"warmup": {"queries": 1}, "concurrency": 4}
-
-
-async def start(place: Any, part: str, places: Places, **env: str) -> Any:
-    return await place.ground.start(part, "-m", "joulebench_runner.pod", part, "--root", places.root, env=env)
 
 
 async def ended(place: Any, places: Places) -> tuple[int, int, str]:
     """Exit codes of driver and meter, and what they said."""
     meter, driver = await start(place, "meter", places), await start(place, "driver", places)
     return await driver.exit_code(), await meter.exit_code(), f"{driver.words()}\n{meter.words()}"
-
-
-async def node(place: Any) -> dict[str, Any]:
-    """A node with one server and its exporter; where they are, as the topology has it."""
-    await place.ground.simulator(host=AT, port=place.port, device_file=place.device(POD), device_id=POD)
-    reader = DeviceFileReader(place.device(POD))
-    kubelet = await place.kubelet()
-    kubelet.owners = {("team", POD): [str(reader.identity.uuid)]}
-    reader.close()
-    address = f"unix:{place.sockets}/e.sock"
-    await place.ground.exporter(address, devices=[place.device(POD)], pod_resources=kubelet.target)
-    server = {"alias": "model", "url": f"http://llama.team.svc:{place.port}/v1", "model": "simulator"}
-    pods = {"headless_service": AT, "port": place.port, "namespace": "team", "pods": [{"name": POD, "ip": AT}]}
-    return {"servers": [server | pods], "exporters": [{"node": "node-1", "address": address}], "audience": "a"}
 
 
 async def test_a_run_goes_from_its_assignment_to_its_results(place: Any) -> None:

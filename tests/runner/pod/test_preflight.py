@@ -204,7 +204,6 @@ def test_a_package_s_good_task_is_resolved(places: Places) -> None:
         ({"sandbox": {"mode": "Pod"}}, "spec.sandbox.mode", Reason.SANDBOX_UNAVAILABLE),
         ({"energy": {"attribution": "Token"}}, "spec.energy.attribution", Reason.NOT_SUPPORTED),
         ({"results": {"exports": ["CSV"]}}, "spec.results.exports", Reason.NOT_SUPPORTED),
-        ({"shards": 2}, "spec.shards", Reason.NOT_SUPPORTED),
         (
             {"task": {"name": "everyday", "recordIdsConfigMapRef": {"name": "ids", "key": "ids"}}},
             "spec.task.recordIdsConfigMapRef",

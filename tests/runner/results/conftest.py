@@ -177,7 +177,13 @@ def empty() -> RunBuilder:
     return RunBuilder()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings() -> Any:
     """`make_settings`."""
     return make_settings
+
+
+@pytest.fixture(scope="session")
+def make() -> Any:
+    """`RunBuilder`: for runs of several meters, each with its `instance` and `boot`."""
+    return RunBuilder

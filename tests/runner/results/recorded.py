@@ -10,7 +10,6 @@ from joulebench_runner.config import DriverSettings, MeterSettings, TaskSettings
 from joulebench_runner.journal import schema
 from joulebench_runner.results.build import build
 from joulebench_runner.results.folder import RunFolder, open_run
-from joulebench_runner.results.tables import Journal
 from joulebench_runner.results.write import write
 
 
@@ -26,7 +25,7 @@ def record(rows: dict[schema.Kind, list[dict[str, Any]]], settings: MeterSetting
     settings.write(folder / "settings" / "meter.json")
     _driver(settings).write(folder / "settings" / "driver.json")
     run = RunFolder(folder, summary=None, provenance={})  # type: ignore[arg-type]  # only its journal is read
-    write(build(Journal.of(run.journal()), settings, outcome="completed"), folder)
+    write(build(run.journal(), settings, outcome="completed"), folder)
     return open_run(folder)
 
 

@@ -32,6 +32,8 @@ EXPORTER_CA_FOLDER: Final = "/etc/joulebench/exporter-ca"
 EXPORTER_CA_FILE: Final = "ca.crt"
 TERMINATION_FILE: Final = "/dev/termination-log"
 
+SHARD_VARIABLE: Final = "JOB_COMPLETION_INDEX"
+"""Kubernetes' own, in all containers of an Indexed Job: which of `spec.shards` pods this is, from 0."""
 HUB_TOKEN_VARIABLE: Final = "HF_TOKEN"  # noqa: S105 - a variable's name
 """In the containers that ask the hub (`fetch`, `preflight`), if the task's source names a token."""
 

@@ -8,7 +8,7 @@ import click
 
 from joulebench_operator.commands.cluster import Cluster, cluster_options, connect
 from joulebench_operator.commands.errors import BadRequestError, CommandError
-from joulebench_operator.names import PART_LABEL, PREFLIGHT_PART, RUN_LABEL, RUNNER_PART
+from joulebench_operator.names import FINALISE_PART, PART_LABEL, PREFLIGHT_PART, RUN_LABEL, RUNNER_PART
 from joulebench_operator.objects import Object
 
 _EPILOG = """
@@ -18,6 +18,7 @@ Examples:
   joulebench logs nightly -f                     and what is written from now on
   joulebench logs nightly --container meter --tail 50
 """
+_PARTS: Final = (RUNNER_PART, PREFLIGHT_PART, FINALISE_PART)
 _BEGUN: Final = ("running", "terminated")
 
 
@@ -26,9 +27,7 @@ _BEGUN: Final = ("running", "terminated")
 @cluster_options
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on, until the pod ends.")
 @click.option("-c", "--container", help="Of this container only, such as meter or driver.")
-@click.option(
-    "--part", type=click.Choice([RUNNER_PART, PREFLIGHT_PART]), help="Of the newest pod of this part.  [default: any]"
-)
+@click.option("--part", type=click.Choice([*_PARTS]), help="Of the newest pod of this part.  [default: any]")
 @click.option("--tail", type=click.IntRange(min=0), help="The last lines of each container only.")
 def logs(
     run: str,
@@ -44,7 +43,7 @@ def logs(
     """Print what the newest pod of the BenchmarkRun RUN has written, each line after its container's name."""
     cluster = connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
     cluster.run(run)
-    pod = newest(cluster.pods({RUN_LABEL: run}), parts=(part,) if part else (RUNNER_PART, PREFLIGHT_PART))
+    pod = newest(cluster.pods({RUN_LABEL: run}), parts=(part,) if part else _PARTS)
     if pod is None:
         raise CommandError(
             f"{run} has no pod", remedy=f"`joulebench status {run}` says why; the pods of ended runs go after a while"

@@ -58,6 +58,8 @@ def _suspended(seen: Situation) -> Iterator[Child]:
     if seen.preflight_job is not None:
         yield kept(seen.preflight_job)
     # A Job that is Kueue's to hold back would be started again by it, so that one is removed and made anew.
+    if seen.finalising.job is not None:
+        yield kept(seen.finalising.job)
     if seen.runner.job is not None and seen.run.spec.queue is None:
         yield held(seen.runner.job, suspend=True)
 
@@ -75,6 +77,10 @@ def _active(seen: Situation) -> Iterator[Child]:
     if seen.verdict.passed and seen.busy is None:
         yield from _made_servers(seen)
     yield from _runner(seen, plan)
+    if seen.finalising.job is not None:
+        yield kept(seen.finalising.job)
+    elif seen.finalising.is_due:
+        yield jobs.finalise(plan, namespace=seen.namespace)
 
 
 def pod_plan(seen: Situation) -> PodPlan:

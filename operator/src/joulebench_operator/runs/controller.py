@@ -11,7 +11,6 @@ from joulebench_operator.runs.attempts import Attempt
 from joulebench_operator.runs.children import children, everything
 from joulebench_operator.runs.conditions import bounded, conditions, standing
 from joulebench_operator.runs.headline import Headline, Mood
-from joulebench_operator.runs.last_words import last_words
 from joulebench_operator.runs.latch import latched, remains, ttl_seconds, without_conditions
 from joulebench_operator.runs.located import inquiry_of
 from joulebench_operator.runs.refusal import RefusedRunError
@@ -62,7 +61,7 @@ def _refused(item: Object, attempt: Attempt, refusal: RefusedRunError, context: 
 
 
 def _on(seen: Situation) -> Decision:
-    words = last_words(seen.runner.job, seen.runner.pods)
+    words = seen.last_words
     return Decision(
         children=children(seen),
         conditions=conditions(seen, words),
@@ -74,7 +73,7 @@ def _on(seen: Situation) -> Decision:
 
 
 def _ended(seen: Situation) -> Decision:
-    words = last_words(seen.runner.job, seen.runner.pods)
+    words = seen.last_words
     left, kept = remains(seen.item, seen.context, left=ttl_seconds(seen.item))
     return Decision(
         children=kept,
@@ -87,7 +86,7 @@ def _ended(seen: Situation) -> Decision:
 
 def _inquiries(seen: Situation) -> tuple[Inquiry, ...]:
     pods = (inquiry_of(server, namespace=seen.namespace) for server in seen.servers)
-    return tuple(inquiry for inquiry in (*pods, seen.runner.inquiry, seen.log) if inquiry is not None)
+    return tuple(inquiry for inquiry in (*pods, *seen.runner.inquiries, seen.log) if inquiry is not None)
 
 
 def _again_after_seconds(seen: Situation) -> float | None:

@@ -8,7 +8,7 @@ from joulebench_operator.runs import jobs_seen, recorded
 from joulebench_operator.runs.servers import Server
 from joulebench_operator.runs.situation import Situation
 from joulebench_operator.runs.stages import RunStage
-from joulebench_operator.runs.trouble import Trouble, reason_of
+from joulebench_operator.runs.trouble import Trouble, of_pod, reason_of
 
 
 class Mood(Enum):
@@ -61,6 +61,8 @@ def _before_servers(seen: Situation) -> Headline | None:
 
 def _before_questions(seen: Situation) -> Headline | None:
     """What the servers, the exporters and the runner's pod are waited for."""
+    if seen.finalising.is_due:
+        return _finalising(seen)
     if seen.runner.is_asking:
         return None
     waits = next((server for server in seen.servers if not server.is_ready), None)
@@ -71,6 +73,13 @@ def _before_questions(seen: Situation) -> Headline | None:
     if seen.runner.trouble is not None:
         return _of_trouble(seen.runner.trouble)
     return None if seen.verdict.passed else Headline(seen.verdict.reason, seen.verdict.message)
+
+
+def _finalising(seen: Situation) -> Headline:
+    stuck = next(filter(None, map(of_pod, seen.finalising.pods[:1])), None)
+    if stuck is not None:
+        return _of_trouble(stuck)
+    return Headline(Reason.STORING_RESULTS, "all shards have ended; results are made of their journals")
 
 
 def _waiting(server: Server) -> Headline:

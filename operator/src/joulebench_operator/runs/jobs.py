@@ -8,11 +8,11 @@ from joulebench_api.v1alpha1.kubernetes import Queue
 from joulebench_operator import objects
 from joulebench_operator.decision import Child
 from joulebench_operator.kinds import JOB
-from joulebench_operator.names import PREFLIGHT_PART, RUNNER_PART
+from joulebench_operator.names import FINALISE_PART, PREFLIGHT_PART, RUNNER_PART
 from joulebench_operator.objects import Object
 from joulebench_operator.runs import jobs_seen
-from joulebench_operator.runs.pods import PodPlan, labels, preflight_template, runner_template
-from joulebench_operator.runs.volumes import FETCH, METER, PREFLIGHT
+from joulebench_operator.runs.pods import PodPlan, finalise_template, labels, preflight_template, runner_template
+from joulebench_operator.runs.volumes import FETCH, FINALISE, METER, PREFLIGHT
 
 _QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 _PRIORITY_LABEL: Final = "kueue.x-k8s.io/priority-class"
@@ -44,7 +44,31 @@ def runner(plan: PodPlan, *, namespace: str, looks_first: bool) -> Child:
         "template": template,
     }
     own = {**labels(plan.names, RUNNER_PART), **queue_labels(spec.queue)}
+    body |= _shards(spec.shards)
     return Child(objects.new(JOB, name=plan.names.runner, namespace=namespace, labels=own, spec=body), once=True)
+
+
+def _shards(count: int) -> Object:
+    """Of several pods that share the questions, each knows its own by its index, as do those that follow it."""
+    return {} if count == 1 else {"completionMode": "Indexed", "completions": count, "parallelism": count}
+
+
+def finalise(plan: PodPlan, *, namespace: str) -> Child:
+    """The Job that makes the results of all shards, after them. It takes no accelerator, and so waits for no quota."""
+    rules = [
+        _disruption(),
+        _exits(FINALISE, [*jobs_seen.FINAL_CODES], "FailJob"),
+        _exits(FINALISE, [jobs_seen.INTERRUPTED], "Ignore"),
+        _exits(FINALISE, [EXIT_INFRASTRUCTURE], "Count"),
+    ]
+    spec = {
+        "backoffLimit": plan.run.spec.retry_limit,
+        "activeDeadlineSeconds": _whole(plan.run.spec.timeouts.run.seconds),
+        "podFailurePolicy": {"rules": rules},
+        "template": finalise_template(plan),
+    }
+    own = labels(plan.names, FINALISE_PART)
+    return Child(objects.new(JOB, name=plan.names.finalise, namespace=namespace, labels=own, spec=spec), once=True)
 
 
 def deadline_seconds(spec: BenchmarkRunSpec) -> int:

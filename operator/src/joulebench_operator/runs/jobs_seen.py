@@ -17,6 +17,8 @@ WRONG_INPUT: Final = 2
 """Exit code of a first step that trying again would not change."""
 INTERRUPTED: Final = 130
 """Of a meter that was asked to end, by `suspend` or by Kueue that takes the quota back: no failure, so no retry."""
+_INDEX: Final = "batch.kubernetes.io/job-completion-index"
+"""Annotation of the pods of an Indexed Job."""
 PODS_LAG: Final = timedelta(seconds=15)
 """How much later than its Job's end the end of a pod may be heard of: the two are watched apart."""
 
@@ -49,6 +51,25 @@ def _condition(job: Object, kind: str) -> Mapping[str, Any] | None:
 def is_suspended(job: Object) -> bool:
     """Whether it is held back, by us or by Kueue."""
     return bool((job.get("spec") or {}).get("suspend"))
+
+
+def pods_wanted(job: Object) -> int:
+    """How many of its pods are to end well: one, or one for each index."""
+    found = (job.get("spec") or {}).get("completions")
+    return found if isinstance(found, int) else 1
+
+
+def newest_of_each(pods: list[Object]) -> list[Object]:
+    """The newest pod of each index, of pods with the newest first; of a Job without indexes its newest."""
+    found: dict[str | None, Object] = {}
+    for pod in pods:
+        found.setdefault((pod["metadata"].get("annotations") or {}).get(_INDEX), pod)
+    return list(found.values())
+
+
+def decisive_first(pods: list[Object]) -> list[Object]:
+    """Pods that ended in a way that ends their Job, then the others: the Job's end ends these, which says nothing."""
+    return sorted(pods, key=lambda pod: not any(code in FINAL_CODES for code in exit_codes(pod).values()))
 
 
 def failures(job: Object) -> int:

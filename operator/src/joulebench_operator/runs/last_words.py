@@ -17,18 +17,18 @@ from joulebench_operator.runs.volumes import METER
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def last_words(job: Object | None, pods: Sequence[Object]) -> TerminationMessage | None:
-    """The message of the newest pod whose meter has left one that counts.
+def last_words(job: Object | None, pods: Sequence[Object], *, container: str = METER) -> TerminationMessage | None:
+    """The message of the newest pod whose meter (or other container) has left one that counts.
 
     What a pod said that is followed by another is no end; it counts only if there is none any more.
     """
     has_failed = job is not None and jobs_seen.failure(job) is not None
-    said = (jobs_seen.message(pod, METER) for pod in pods if has_failed or _is_final(pod))
+    said = (jobs_seen.message(pod, container) for pod in pods if has_failed or _is_final(pod, container))
     return next((words for message in said if (words := read(message)) is not None), None)
 
 
-def _is_final(pod: Object) -> bool:
-    return (jobs_seen.ended(pod, METER) or {}).get("exitCode") in (0, *jobs_seen.FINAL_CODES)
+def _is_final(pod: Object, container: str) -> bool:
+    return (jobs_seen.ended(pod, container) or {}).get("exitCode") in (0, *jobs_seen.FINAL_CODES)
 
 
 def has_no_joules(words: TerminationMessage | None) -> bool:

@@ -36,6 +36,11 @@ class Names:
         return child_name(self.run, f"{self.attempt}")
 
     @property
+    def finalise(self) -> str:
+        """Job that makes the results of a run of several shards."""
+        return child_name(self.run, f"{self.attempt}-finalise")
+
+    @property
     def results(self) -> str:
         """Claim of the results, of all attempts."""
         return child_name(self.run, "results")

@@ -40,15 +40,22 @@ def _tail(lines: str) -> str:
 
 
 def outcome(
-    job: Object, pods: list[Object], *, never_ready: bool, stored_apart: bool, context: Context
+    job: Object,
+    pods: list[Object],
+    *,
+    never_ready: bool,
+    stored_apart: bool,
+    context: Context,
+    container: str = METER,
 ) -> Outcome | None:
     """How the attempt ended; None while it has not, or while its pods' last words are still waited for.
 
     `never_ready`: the servers were not ready when the time was up. `stored_apart`: results were to go to a store.
+    `container`: whose end is the Job's.
     """
-    if not jobs_seen.is_over(job) or jobs_seen.may_tell_more(job, pods, METER, now=context.now):
+    if not jobs_seen.is_over(job) or jobs_seen.may_tell_more(job, pods, container, now=context.now):
         return None
-    words = last_words(job, pods)
+    words = last_words(job, pods, container=container)
     if jobs_seen.completed(job):
         done = (
             "all is asked and stored, without joules" if has_no_joules(words) else "all is asked, measured and stored"
@@ -63,7 +70,7 @@ def outcome(
         return Outcome(False, found.reason, found.message)
     if reason == "BackoffLimitExceeded":
         return Outcome(False, Reason.RETRY_LIMIT_EXCEEDED, _text(words, f"{_exits(pods)} {said}".strip()))
-    return _failed(words, pods, said, stored_apart=stored_apart)
+    return _failed(words, pods, said, stored_apart=stored_apart, container=container)
 
 
 def _too_late(*, never_ready: bool) -> Outcome:
@@ -79,11 +86,13 @@ def _refused_by_a_first_step(pods: list[Object]) -> Trouble | None:
     return None if report is None or report.passed else preflight.finding(report)
 
 
-def _failed(words: TerminationMessage | None, pods: list[Object], said: str, *, stored_apart: bool) -> Outcome:
-    code = next((end.get("exitCode") for pod in pods if (end := jobs_seen.ended(pod, METER)) is not None), None)
+def _failed(
+    words: TerminationMessage | None, pods: list[Object], said: str, *, stored_apart: bool, container: str
+) -> Outcome:
+    code = next((end.get("exitCode") for pod in pods if (end := jobs_seen.ended(pod, container)) is not None), None)
     if words is not None and code == _REQUIREMENT_NOT_MET:
         return Outcome(False, _requirement(words, stored_apart=stored_apart), _text(words, said))
-    log = jobs_seen.log_of(pods, METER)
+    log = jobs_seen.log_of(pods, container)
     return Outcome(False, Reason.RUN_FAILED, _text(words, f"{_exits(pods)} {said}".strip()), log)
 
 

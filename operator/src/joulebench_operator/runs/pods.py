@@ -1,4 +1,4 @@
-"""The pods of a run: preflight's, and the runner's with its driver and its meter."""
+"""The pods of a run: preflight's, the runner's with its driver and its meter, and what makes one of its shards."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from joulebench_api.contracts.assignment import HUB_TOKEN_VARIABLE, headers_vari
 from joulebench_api.contracts.ports import METER_STATUS_PORT
 from joulebench_api.v1alpha1.references import SecretKeyRef
 from joulebench_operator import objects
-from joulebench_operator.names import ATTEMPT_LABEL, PREFLIGHT_PART, RUN_LABEL, RUNNER_PART
+from joulebench_operator.names import ATTEMPT_LABEL, FINALISE_PART, PREFLIGHT_PART, RUN_LABEL, RUNNER_PART
 from joulebench_operator.objects import Object
 from joulebench_operator.pods import security
 from joulebench_operator.pods.overlay import lay, plain
@@ -17,7 +17,17 @@ from joulebench_operator.runs.names import Names
 from joulebench_operator.runs.resolution import ResolvedRun
 from joulebench_operator.runs.servers import Server
 from joulebench_operator.runs.storage import Storage
-from joulebench_operator.runs.volumes import CA_FILE, CA_FOLDER, DRIVER, FETCH, METER, PREFLIGHT, Mounted, volumes
+from joulebench_operator.runs.volumes import (
+    CA_FILE,
+    CA_FOLDER,
+    DRIVER,
+    FETCH,
+    FINALISE,
+    METER,
+    PREFLIGHT,
+    Mounted,
+    volumes,
+)
 from joulebench_operator.servers.model_files import secret_variable, variable
 
 RUNNER_USER: Final = 65532
@@ -59,6 +69,13 @@ def runner_template(plan: PodPlan, *, looks_first: bool) -> Object:
         template["spec"]["initContainers"] = begins
     template["metadata"]["annotations"] = dict(_UNDISTURBED)
     return _laid(plan, template, container=DRIVER)
+
+
+def finalise_template(plan: PodPlan) -> Object:
+    """The pod that makes the results of several shards: it asks nobody, so it has no key and no token."""
+    mounted = _volumes(plan, (FINALISE,))
+    template = _template(plan, mounted, part=FINALISE_PART, containers=[_container(plan, FINALISE, mounted)])
+    return _laid(plan, template, container=FINALISE)
 
 
 def _volumes(plan: PodPlan, containers: tuple[str, ...]) -> list[Mounted]:
@@ -115,7 +132,7 @@ def _container(plan: PodPlan, name: str, mounted: list[Mounted]) -> Object:
         container["ports"] = [{"name": "status", "containerPort": METER_STATUS_PORT}]
     if runner.resources is not None:
         container["resources"] = plain(runner.resources)
-    if plan.storage.credentials is not None and name in (METER, PREFLIGHT):
+    if plan.storage.credentials is not None and name in (METER, PREFLIGHT, FINALISE):
         container["envFrom"] = [{"secretRef": {"name": plan.storage.credentials}}]
     return container
 

@@ -44,7 +44,6 @@ def resolve(item: Object, context: Context) -> ResolvedRun:
         _check_paths(resolved.spec)
     except (ApiError, ValidationError) as error:
         raise refused(error) from error
-    _check_available(resolved.spec)
     hub = configured_hub(namespace=item["metadata"]["namespace"], configuration=context.configuration)
     fleets = prices.prices(written.spec, context.configuration)
     return ResolvedRun(resolved, _image(resolved.spec, context), hub, fleets)
@@ -65,11 +64,6 @@ def _image(spec: BenchmarkRunSpec, context: Context) -> str:
             remedy="name one, or ask the administrator to set defaults.runner.image",
         )
     return image
-
-
-def _check_available(spec: BenchmarkRunSpec) -> None:
-    if spec.shards > 1:
-        raise RefusedRunError(f"spec.shards: {spec.shards}: more than one is not available yet", remedy="remove shards")
 
 
 def _check_paths(spec: BenchmarkRunSpec) -> None:

@@ -1,14 +1,16 @@
-"""How the runner's Job and its pod stand while the attempt is on."""
+"""How the runner's Job and its pods stand while the attempt is on: one, or one for each shard."""
 
 from dataclasses import dataclass
 
 from joulebench_api.contracts.meter import MeterStatus, Stage
 from joulebench_api.contracts.ports import METER_STATUS_PORT
+from joulebench_api.v1alpha1.status import RunCounts
 from joulebench_operator.addresses import address, with_port
 from joulebench_operator.cache import Cache
 from joulebench_operator.inquiry import MeterStatus as MeterInquiry
 from joulebench_operator.objects import Object
-from joulebench_operator.runs import jobs_seen, trouble
+from joulebench_operator.runs import jobs_seen, last_words, trouble
+from joulebench_operator.runs.together import together
 from joulebench_operator.runs.trouble import Trouble
 from joulebench_operator.runs.volumes import FETCH, METER, PREFLIGHT
 
@@ -23,28 +25,34 @@ class Runner:
     pods: tuple[Object, ...]
     """The newest first."""
     trouble: Trouble | None = None
-    inquiry: MeterInquiry | None = None
+    inquiries: tuple[MeterInquiry, ...] = ()
     status: MeterStatus | None = None
-    """What its meter answered."""
+    """What its meter answered, or those of all shards that run."""
+    is_heard_of: bool = True
+    """Whether `status` tells of all shards."""
+
+    @property
+    def current(self) -> list[Object]:
+        """The newest pod, of each shard."""
+        return jobs_seen.newest_of_each(list(self.pods))
 
     @property
     def is_running(self) -> bool:
-        """Whether its meter runs."""
-        return self.inquiry is not None
+        """Whether its meter runs, or that of any shard."""
+        return bool(self.inquiries)
 
     @property
     def is_ending(self) -> bool:
         """Whether all is asked: by the meter's word, or because it has ended well."""
         if self.status is not None:
             return self.status.stage in _ENDING
-        end = jobs_seen.ended(self.pods[0], METER) if self.pods else None
-        return end is not None and end.get("exitCode") == 0
+        return self.has_ended_well
 
     @property
     def has_ended_well(self) -> bool:
         """Whether its meter has ended and nothing went wrong; its Job says so in a moment."""
-        end = jobs_seen.ended(self.pods[0], METER) if self.pods else None
-        return end is not None and end.get("exitCode") == 0
+        well = [pod for pod in self.current if _ended_well(pod)]
+        return self.job is not None and len(well) == jobs_seen.pods_wanted(self.job)
 
     @property
     def is_asking(self) -> bool:
@@ -60,21 +68,20 @@ class Runner:
     @property
     def has_failed(self) -> bool:
         """Whether its newest pod has, or is about to: a container of it has."""
-        return bool(self.pods) and _has_failed(self.pods[0])
+        return bool(self._failed)
 
     def is_given_up(self, *, retry_limit: int) -> bool:
-        """Whether its newest pod has failed and no other follows: the rules of its Job (`jobs`), before it applies
-        them."""
-        if self.job is None or not self.has_failed or jobs_seen.is_disrupted(self.pods[0]):
+        """Whether its newest pod, or that of a shard, has failed and no other follows: the rules of its Job (`jobs`),
+        before it applies them."""
+        failed = [pod for pod in self._failed if not jobs_seen.is_disrupted(pod)]
+        if self.job is None or not failed:
             return False
-        return jobs_seen.is_given_up(self.job) or self._is_final or self._counted_failures > retry_limit
+        is_final = any(_is_final(pod) for pod in failed)
+        return jobs_seen.is_given_up(self.job) or is_final or self._counted_failures > retry_limit
 
     @property
-    def _is_final(self) -> bool:
-        codes = jobs_seen.exit_codes(self.pods[0])
-        return codes.get(METER) in jobs_seen.FINAL_CODES or any(
-            codes.get(name) == jobs_seen.WRONG_INPUT for name in (PREFLIGHT, FETCH)
-        )
+    def _failed(self) -> list[Object]:
+        return [pod for pod in self.current if _has_failed(pod)]
 
     @property
     def _counted_failures(self) -> int:
@@ -92,18 +99,42 @@ def _has_failed(pod: Object) -> bool:
     return any(jobs_seen.exit_codes(pod).values())
 
 
+def _is_final(pod: Object) -> bool:
+    codes = jobs_seen.exit_codes(pod)
+    first_steps = (codes.get(name) for name in (PREFLIGHT, FETCH))
+    return codes.get(METER) in jobs_seen.FINAL_CODES or jobs_seen.WRONG_INPUT in first_steps
+
+
 def _is_ignored(pod: Object) -> bool:
     return jobs_seen.is_disrupted(pod) or jobs_seen.exit_codes(pod).get(METER) == jobs_seen.INTERRUPTED
 
 
 def runner(job: Object | None, pods: list[Object], cache: Cache) -> Runner:
-    """What the cluster and the meter say."""
+    """What the cluster and the meters say."""
     if job is None or not pods or jobs_seen.is_suspended(job):
         return Runner(job, tuple(pods))
-    newest = pods[0]
-    inquiry = _inquiry(newest)
-    status = None if inquiry is None else cache.answer(inquiry)
-    return Runner(job, tuple(pods), trouble.of_pod(newest), inquiry, status)
+    current = jobs_seen.newest_of_each(pods)
+    inquiries = tuple(inquiry for pod in current if (inquiry := _inquiry(pod)) is not None)
+    told = [status for inquiry in inquiries if (status := cache.answer(inquiry)) is not None]
+    ended = [counts for pod in current if (counts := _counts(pod)) is not None]
+    return Runner(
+        job,
+        tuple(pods),
+        next((found for pod in current if (found := trouble.of_pod(pod)) is not None), None),
+        inquiries,
+        together(told, ended),
+        is_heard_of=len(told) + len(ended) == jobs_seen.pods_wanted(job),
+    )
+
+
+def _ended_well(pod: Object) -> bool:
+    return (jobs_seen.ended(pod, METER) or {}).get("exitCode") == 0
+
+
+def _counts(pod: Object) -> RunCounts | None:
+    """What a shard has asked that has ended well."""
+    words = last_words.read(jobs_seen.message(pod, METER)) if _ended_well(pod) else None
+    return None if words is None or words.summary is None else words.summary.counts
 
 
 def _inquiry(pod: Object) -> MeterInquiry | None:

@@ -3,14 +3,17 @@
 from dataclasses import dataclass, replace
 
 from joulebench_api.conditions import Reason
+from joulebench_api.contracts.termination import TerminationMessage
 from joulebench_operator.decision import Context
 from joulebench_operator.inquiry import LastWords
 from joulebench_operator.kinds import JOB, Key
-from joulebench_operator.names import PREFLIGHT_PART, RUNNER_PART
+from joulebench_operator.names import FINALISE_PART, PREFLIGHT_PART, RUNNER_PART
 from joulebench_operator.objects import Object, is_owned_by
 from joulebench_operator.runs import jobs_seen, limits
 from joulebench_operator.runs.attempts import Attempt
 from joulebench_operator.runs.energy import Energy, energy
+from joulebench_operator.runs.finalising import NOT_DUE, Finalising, is_due
+from joulebench_operator.runs.last_words import last_words
 from joulebench_operator.runs.located import Located, located
 from joulebench_operator.runs.names import Names
 from joulebench_operator.runs.outcome import Outcome, outcome
@@ -22,7 +25,7 @@ from joulebench_operator.runs.stages import RunStage, is_open
 from joulebench_operator.runs.storage import Storage, storage
 from joulebench_operator.runs.trouble import Trouble
 from joulebench_operator.runs.turns import Busy, busy
-from joulebench_operator.runs.volumes import PREFLIGHT
+from joulebench_operator.runs.volumes import FINALISE, PREFLIGHT
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Situation:
     runner: Runner
     stage: RunStage | None
     ended: Outcome | None
+    finalising: Finalising = NOT_DUE
+    """Of a run of several shards, what makes the results of all."""
     log: LastWords | None = None
     """What is to be read before the end can be told."""
 
@@ -63,6 +68,13 @@ class Situation:
     def missing(self) -> Trouble | None:
         """What is wrong with the first ModelServer that the run names and cannot use."""
         return next((server.trouble for server in self.servers if server.is_missing), None)
+
+    @property
+    def last_words(self) -> TerminationMessage | None:
+        """What whoever made the results has left: the meter, or of several shards what follows them."""
+        if self.run.spec.shards > 1:
+            return last_words(self.finalising.job, self.finalising.pods, container=FINALISE)
+        return last_words(self.runner.job, self.runner.pods)
 
     @property
     def servers_are_ready(self) -> bool:
@@ -92,7 +104,8 @@ def look(item: Object, attempt: Attempt, context: Context) -> Situation:
     preflight_job = _own_job(item, names.preflight, context)
     runner_job = _own_job(item, names.runner, context)
     runner_pods = _pods(context, names, namespace, RUNNER_PART)
-    looks_first = _looks_first(preflight_job, runner_job, found)
+    # Of several shards not each is to look.
+    looks_first = run.spec.shards == 1 and _looks_first(preflight_job, runner_job, found)
     part, job = (RUNNER_PART, runner_job) if looks_first else (PREFLIGHT_PART, preflight_job)
     checked = verdict(attempt, job=job, pods=_pods(context, names, namespace, part), context=context)
     seen = Situation(
@@ -112,6 +125,11 @@ def look(item: Object, attempt: Attempt, context: Context) -> Situation:
         runner=runner(runner_job, runner_pods, context.cache),
         stage=None,
         ended=None,
+        finalising=Finalising(
+            is_due(runner_job, runner_pods, attempt.recorded, shards=run.spec.shards),
+            _own_job(item, names.finalise, context),
+            tuple(_pods(context, names, namespace, FINALISE_PART)),
+        ),
     )
     return _with_end(_with_stage(seen))
 
@@ -126,8 +144,8 @@ def _pods(context: Context, names: Names, namespace: str, part: str) -> list[Obj
 
 
 def _holds(runner_job: Object | None) -> bool:
-    """Whether the run has its servers already: its turn is not taken back."""
-    return runner_job is not None and not jobs_seen.is_over(runner_job) and not jobs_seen.is_suspended(runner_job)
+    """Whether the run has its servers already, or needs them no more: its turn is not taken back."""
+    return runner_job is not None and (jobs_seen.is_over(runner_job) or not jobs_seen.is_suspended(runner_job))
 
 
 def _looks_first(preflight_job: Object | None, runner_job: Object | None, found: tuple[Server, ...]) -> bool:
@@ -158,7 +176,7 @@ def _stage(seen: Situation) -> RunStage | None:
 
 
 def _stage_of_runner(seen: Situation) -> RunStage:
-    if seen.runner.is_ending:
+    if seen.runner.is_ending or seen.finalising.is_due:
         return RunStage.RESULTS
     if is_open(seen.attempt.recorded, RunStage.RESULTS) and seen.runner.status is None:
         # The meter does not answer while it ends, and then it is gone; the Job tells how in a moment.
@@ -179,7 +197,7 @@ def _with_end(seen: Situation) -> Situation:
 
 
 def _is_fresh(seen: Situation) -> bool:
-    jobs = [job for job in (seen.preflight_job, seen.runner.job) if job is not None]
+    jobs = [job for job in (seen.preflight_job, seen.runner.job, seen.finalising.job) if job is not None]
     return any(jobs_seen.is_fresh(job, now=seen.context.now) for job in jobs)
 
 
@@ -194,18 +212,34 @@ def _refused(seen: Situation) -> Outcome | None:
 def _end_of_runner(seen: Situation) -> Outcome | None:
     if seen.runner.job is None:
         return None
-    return outcome(
+    asked = outcome(
         seen.runner.job,
-        list(seen.runner.pods),
+        jobs_seen.decisive_first(list(seen.runner.pods)),
         never_ready=is_open(seen.attempt.recorded, RunStage.SERVER),
         stored_apart=seen.storage.store_url is not None,
         context=seen.context,
     )
+    return _with_results(seen, asked) if asked is not None and seen.finalising.is_due else asked
+
+
+def _with_results(seen: Situation, asked: Outcome) -> Outcome | None:
+    """The end of several shards' run: when the results of all are made, or could not be. Why it failed, they say."""
+    if seen.finalising.job is None:
+        return None
+    made = outcome(
+        seen.finalising.job,
+        list(seen.finalising.pods),
+        never_ready=False,
+        stored_apart=seen.storage.store_url is not None,
+        context=seen.context,
+        container=FINALISE,
+    )
+    return made if made is None or asked.succeeded else asked
 
 
 def _failed_server(seen: Situation) -> Outcome | None:
     """A server of the run's own that does not come: its accelerators are of use to others."""
-    if seen.is_suspended or seen.runner.is_asking:
+    if seen.is_suspended or seen.runner.is_asking or seen.finalising.is_due:
         return None
     troubles = (server.trouble for server in seen.servers if server.has_failed)
     return next((Outcome(False, found.reason, found.message) for found in troubles if found is not None), None)

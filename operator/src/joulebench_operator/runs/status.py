@@ -84,7 +84,7 @@ def _progress(seen: Situation, words: TerminationMessage | None) -> Object | Non
     if words is not None and words.summary is not None and words.summary.counts is not None:
         total = before.get("total")
         return plain(progress.at_end(words.summary.counts, total if isinstance(total, int) else None))
-    if seen.runner.status is not None:
+    if seen.runner.status is not None and seen.runner.is_heard_of:
         return plain(progress.progress(seen.runner.status))
     return dict(before) or None
 

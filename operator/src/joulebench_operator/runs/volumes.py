@@ -22,6 +22,7 @@ METER: Final = "meter"
 DRIVER: Final = "driver"
 FETCH: Final = "fetch"
 PREFLIGHT: Final = "preflight"
+FINALISE: Final = "finalise"
 
 CA_FOLDER: Final = "/etc/joulebench/ca"
 CA_FILE: Final = "ca.crt"
@@ -54,9 +55,10 @@ def volumes(
 ) -> list[Mounted]:
     """The volumes of a pod of these containers. `token`: the exporters' audience, if they are asked."""
     everybody = frozenset(containers)
+    writers = everybody & {METER, DRIVER, PREFLIGHT, FINALISE}
     found = [
         Mounted("assignment", {"configMap": {"name": names.assignment}}, ASSIGNMENT_FOLDER, readers=everybody),
-        Mounted("results", _results(storage), RESULTS_FOLDER, writers=everybody & {METER, DRIVER, PREFLIGHT}),
+        Mounted("results", _results(storage), RESULTS_FOLDER, writers=writers),
         _data(run, everybody),
         *_of_meter(names, topology=topology, token=token),
         Mounted("sockets", {"emptyDir": {"medium": "Memory"}}, SOCKETS_FOLDER, writers=everybody & {METER, DRIVER}),

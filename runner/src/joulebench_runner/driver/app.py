@@ -18,7 +18,7 @@ from joulebench_runner.driver.control import Control, MeterGoneError, connect
 from joulebench_runner.driver.generation import merged
 from joulebench_runner.driver.loaded import LoadedTask
 from joulebench_runner.driver.native_task import load_native
-from joulebench_runner.driver.queries import ErrorLimit, QueryBook
+from joulebench_runner.driver.queries import ErrorLimit, QueryBook, own_part
 from joulebench_runner.driver.session import Session
 from joulebench_runner.errors import ExitCode, RunnerError
 from joulebench_runner.tasks.entry import TaskEntry
@@ -114,7 +114,7 @@ class Driver:
 
     async def _ask(self, loaded: LoadedTask, proxy_url: str) -> DriverDone:
         resolved = loaded.resolved(epochs=self._settings.epochs)
-        book = QueryBook(resolved, loaded.record_ids)
+        book = QueryBook(resolved, own_part(loaded.record_ids, self._settings.shard))
         book.apply(await self._control.plan(Plan(task=resolved, query_ids=book.query_ids)))
         await self._control.stage(StageEvent(stage=Stage.STARTUP, event="end"))
         if not any(book.to_ask()):

@@ -70,6 +70,7 @@ def _prepared(loaded: LoadedTask, session: Session) -> Task:
     task = loaded.build()
     return task_with(
         task,
+        dataset=task.dataset.filter(lambda sample: session.book.has(str(sample.id))),
         setup=chain(begin_question(session, loaded.options), *_solvers(task.setup)),
         early_stopping=AskWhatIsLeft(session, task.early_stopping),
         # The run's own settings decide these.

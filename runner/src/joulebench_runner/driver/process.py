@@ -19,7 +19,8 @@ def run_driver(settings: DriverSettings, *, settings_file: Path | None) -> int:
     from joulebench_runner.driver.app import drive  # noqa: PLC0415
 
     try:
-        keep_settings(settings, settings_file=settings_file, name="driver.json")
+        if settings.shard is None:
+            keep_settings(settings, settings_file=settings_file, name="driver.json")
     except RunnerError as error:
         logging.getLogger(__name__).critical("%s; %s", error.message, error.remedy)
         return error.exit_code

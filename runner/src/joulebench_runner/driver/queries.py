@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from joulebench_api.contracts.identity import query_id
 from joulebench_api.contracts.meter import PlanReply, ResolvedTask
+from joulebench_runner.config import Shard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +18,13 @@ class Query:
     epoch: int
 
 
+def own_part(record_ids: Sequence[str], shard: Shard | None) -> Sequence[str]:
+    """The records that a shard asks: of so many, each COUNT-th, so that every start of the shard has the same ones."""
+    return record_ids if shard is None else record_ids[shard.index :: shard.count]
+
+
 class QueryBook:
-    """All questions of a run by (record, epoch), and which of them are done."""
+    """All questions of a driver by (record, epoch), and which of them are done."""
 
     def __init__(self, task: ResolvedTask, record_ids: Sequence[str]) -> None:
         """In the order of asking: all records of the first epoch, then of the next."""
@@ -36,6 +42,10 @@ class QueryBook:
     def query_ids(self) -> list[str]:
         """The ids of all questions, in order."""
         return list(self._ids.values())
+
+    def has(self, record_id: str) -> bool:
+        """Whether its questions are asked here, and not by another shard."""
+        return (record_id, 1) in self._ids
 
     def apply(self, reply: PlanReply) -> None:
         """Take over what the meter knows of earlier attempts."""

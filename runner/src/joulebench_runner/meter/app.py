@@ -38,7 +38,6 @@ from joulebench_runner.meter.upstream import UpstreamServer
 from joulebench_runner.store.copier import Copier
 from joulebench_runner.store.opening import open_store
 
-JOURNAL_FOLDER: Final = "journal"
 LAST_TICKS_SECONDS: Final = 2.0
 """How long the meter waits for ticks past the end of the measured window."""
 
@@ -48,7 +47,7 @@ class Meter:
 
     def __init__(self, settings: MeterSettings, *, environ: Mapping[str, str]) -> None:
         """Opens the journal and reads what lies in it. Raises RunnerError for settings that cannot work."""
-        folder = settings.run_dir / JOURNAL_FOLDER
+        folder = settings.journal_folder
         prior = prior_of(read(folder))
         self.settings = settings
         self.copier = None if settings.store is None else _copier(settings.store, settings.run_dir, environ)

@@ -1,6 +1,7 @@
 """A pod's meter brings its run back before it begins: the folder of a new pod may be empty, or another run's."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from joulebench_runner.config import MeterSettings
 from joulebench_runner.errors import BadInputError
@@ -16,12 +17,14 @@ def bring_run_back(settings: MeterSettings, *, environ: Mapping[str, str]) -> No
     """
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     if settings.store is not None:
-        bring_back(open_store(settings.store, environ=environ), settings.run_dir)
-    _refuse_other_run(settings)
+        own = None if settings.shard is None else settings.journal_folder.relative_to(settings.run_dir).as_posix()
+        bring_back(open_store(settings.store, environ=environ), settings.run_dir, below=own)
+    refuse_other_run(settings, settings.journal_folder)
 
 
-def _refuse_other_run(settings: MeterSettings) -> None:
-    found = {segment.run_id for segment in read(settings.run_dir / "journal").segments} - {settings.run_id}
+def refuse_other_run(settings: MeterSettings, folder: Path) -> None:
+    """Raise BadInputError if a folder of segments is another run's."""
+    found = {segment.run_id for segment in read(folder).segments} - {settings.run_id}
     if found:
         where = settings.run_dir if settings.store is None else settings.store.url
         raise BadInputError(

@@ -13,7 +13,7 @@ from joulebench_runner.config import MeterSettings
 from joulebench_runner.errors import ExitCode, RunnerError, StoppedError, StoreError
 from joulebench_runner.kept_settings import keep_settings
 from joulebench_runner.meter.app import Meter
-from joulebench_runner.verdict import Outcome, verdict
+from joulebench_runner.verdict import EXIT_CODES, Outcome, verdict
 
 if TYPE_CHECKING:  # its many models take time to build, which the start has not
     from joulebench_api.contracts.summary import Summary
@@ -36,7 +36,8 @@ def _prepare(settings: MeterSettings, *, settings_file: Path | None) -> None:
         # Process 1 of a container does not even get signals that it has no handler for.
         signal.signal(signal.SIGTERM, _stop_at_once)
         bring_run_back(settings, environ=os.environ)
-    keep_settings(settings, settings_file=settings_file, name="meter.json")
+    if settings.shard is None:
+        keep_settings(settings, settings_file=settings_file, name="meter.json")
 
 
 def _stop_at_once(number: int, _frame: object) -> None:
@@ -72,12 +73,32 @@ async def _run(settings: MeterSettings) -> ExitCode:
         await meter.start()
         ending = await meter.ended()
         await meter.stop_measuring()
+        if settings.shard is not None:
+            return await _end_of_shard(meter, ending)
         summary = await _stored(meter, await asyncio.to_thread(_export, settings, ending))
         code = verdict(ending.outcome, energy=settings.energy, summary=summary)
         _terminate(settings, summary)
     finally:
         await meter.close()
     return ExitCode.INFRASTRUCTURE if meter.driver_missing else code
+
+
+async def _end_of_shard(meter: Meter, ending: Finalise) -> ExitCode:
+    """Leave the journal to whoever unites those of all shards, and say how it went.
+
+    A journal that cannot be copied may be gone with this pod: another goes on with what the store has.
+    """
+    settings = meter.settings
+    try:
+        await meter.copy_rest()
+    except StoreError as error:
+        failed(error, outcome_file=settings.outcome_file, termination_file=settings.termination_file)
+        return ExitCode.INFRASTRUCTURE
+    if settings.termination_file is not None:
+        from joulebench_runner.meter import termination  # noqa: PLC0415 - its models take time to build
+
+        termination.write(termination.of_shard(ending, meter.state.progress()), settings.termination_file)
+    return ExitCode.INFRASTRUCTURE if meter.driver_missing else EXIT_CODES[ending.outcome]
 
 
 def _terminate(settings: MeterSettings, summary: "Summary") -> None:

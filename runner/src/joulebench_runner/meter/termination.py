@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from joulebench_api.contracts.energy import SensorKind
+from joulebench_api.contracts.meter import Finalise, Progress
 from joulebench_api.contracts.summary import Distribution, Summary
 from joulebench_api.contracts.termination import TerminationMessage
 from joulebench_api.v1alpha1.status import EnergyKind, RunCounts, RunSummary, StoredFile
@@ -41,6 +42,18 @@ def message_of(summary: Summary, *, energy: EnergySettings, folder: Path) -> Ter
 def failure(error: RunnerError, *, state: Outcome) -> TerminationMessage:
     """What a run without results has to tell."""
     return TerminationMessage(state=state, message=error.message, remedy=error.remedy, runner_version=__version__)
+
+
+def of_shard(ending: Finalise, progress: Progress) -> TerminationMessage:
+    """What one of several shards has to tell: how it ended, and how many questions it has asked."""
+    counts = progress.model_dump(include={"answered", "correct", "incorrect", "unscored", "errors"})
+    return TerminationMessage(
+        state=ending.outcome,
+        message=ending.message,
+        remedy=ending.remedy,
+        runner_version=__version__,
+        summary=RunSummary(counts=RunCounts(asked=progress.answered + progress.errors, **counts)),
+    )
 
 
 def figures(summary: Summary) -> RunSummary:

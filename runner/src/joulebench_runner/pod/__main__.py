@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
 from joulebench_runner.pod.places import Places  # noqa: E402 - see above
 
-_PARTS: Final = ("meter", "driver", "fetch", "preflight")
+_PARTS: Final = ("meter", "driver", "fetch", "preflight", "finalise")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,11 +4,14 @@ import os
 import sys
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from joulebench_runner.driver.environment import use_driver_environment
 from joulebench_runner.errors import RunnerError
 from joulebench_runner.pod.assignment import IncompatibleError, read_assignment
 from joulebench_runner.pod.places import Places
 from joulebench_runner.pod.settings import driver_settings, meter_settings, reason_not_to_fetch, task_settings
+from joulebench_runner.pod.shards import shard_of
 from joulebench_runner.surroundings import describe_machine, describe_versions
 
 
@@ -17,11 +20,13 @@ def meter(places: Places, assignment_file: Path) -> int:
     from joulebench_runner.meter.process import failed, run_meter  # noqa: PLC0415 - the other parts need no server
 
     try:
+        assignment = read_assignment(assignment_file)
         settings = meter_settings(
-            read_assignment(assignment_file),
+            assignment,
             places,
             environ=os.environ,
-            surroundings={"machine": describe_machine(), "versions": describe_versions()},
+            surroundings=_surroundings(),
+            shard=shard_of(assignment, environ=os.environ),
         )
     except RunnerError as error:
         return failed(error, outcome_file=places.meter_outcome, termination_file=places.termination)
@@ -33,11 +38,27 @@ def driver(places: Places, assignment_file: Path) -> int:
     from joulebench_runner.driver.process import run_driver  # noqa: PLC0415 - see above
 
     try:
-        settings = driver_settings(read_assignment(assignment_file), places)
+        assignment = read_assignment(assignment_file)
+        settings = driver_settings(assignment, places, shard=shard_of(assignment, environ=os.environ))
     except RunnerError as error:
         _say("driver", f"{error.message}\n  {error.remedy}")
         return error.exit_code
     return run_driver(settings, settings_file=None)
+
+
+def finalise(places: Places, assignment_file: Path) -> int:
+    """The container `finalise`, after all shards of a run: results of their journals; its exit code is the verdict."""
+    from joulebench_runner.meter.process import failed  # noqa: PLC0415 - see above
+    from joulebench_runner.pod.finalising import run_finalise  # noqa: PLC0415 - see above
+
+    try:
+        assignment = read_assignment(assignment_file)
+        settings = meter_settings(assignment, places, environ=os.environ, surroundings=_surroundings())
+        return run_finalise(
+            settings, driver_settings(assignment, places), shards=assignment.run.spec.shards, environ=os.environ
+        )
+    except RunnerError as error:
+        return failed(error, outcome_file=None, termination_file=places.termination)
 
 
 def fetch(places: Places, assignment_file: Path) -> int:
@@ -70,6 +91,10 @@ def preflight(places: Places, assignment_file: Path) -> int:
     print(run.in_words(found), flush=True)  # noqa: T201 - the container's log
     places.termination.write_text(found.report().as_message())
     return found.exit_code
+
+
+def _surroundings() -> dict[str, JsonValue]:
+    return {"machine": describe_machine(), "versions": describe_versions()}
 
 
 def _say(part: str, words: str) -> None:

@@ -11,11 +11,13 @@ from joulebench_runner.config import (
     DriverSettings,
     EnergySettings,
     MeterSettings,
+    Shard,
     StoreSettings,
     TaskSettings,
     Upstream,
 )
 from joulebench_runner.pod.places import Places
+from joulebench_runner.pod.shards import own_settings
 from joulebench_runner.store.opening import settings_at
 from joulebench_runner.tasks.registry import InspectTask, find
 from joulebench_runner.translation import settings as shared
@@ -36,6 +38,7 @@ def meter_settings(
     *,
     environ: Mapping[str, str],
     surroundings: Mapping[str, JsonValue],
+    shard: Shard | None = None,
 ) -> MeterSettings:
     """The meter's. `surroundings`: what it knows of the machine and the versions, for provenance.
 
@@ -47,6 +50,7 @@ def meter_settings(
         run_id=assignment.run_id,
         run_name=assignment.run.metadata.name,
         run_dir=run_folder(assignment, places),
+        shard=shard,
         control_socket=places.control_socket,
         proxy_port=places.proxy_port,
         status_host=places.status_host,
@@ -66,10 +70,10 @@ def meter_settings(
     )
 
 
-def driver_settings(assignment: Assignment, places: Places) -> DriverSettings:
+def driver_settings(assignment: Assignment, places: Places, *, shard: Shard | None = None) -> DriverSettings:
     """The driver's. It never asks the hub: `fetch` has checked that the questions are the wanted ones."""
     from_store = assignment.store_url is not None
-    return shared.driver_settings(
+    settings = shared.driver_settings(
         assignment.run.spec,
         run_id=assignment.run_id,
         run_dir=run_folder(assignment, places),
@@ -81,6 +85,7 @@ def driver_settings(assignment: Assignment, places: Places) -> DriverSettings:
         meter_outcome_file=places.meter_outcome,
         meter_start_seconds=METER_START_FROM_STORE_SECONDS if from_store else METER_START_SECONDS,
     )
+    return settings if shard is None else own_settings(settings, shard)
 
 
 def task_settings(assignment: Assignment, places: Places) -> TaskSettings:

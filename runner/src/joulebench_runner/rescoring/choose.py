@@ -8,7 +8,6 @@ from joulebench_runner.rescoring.native import Metadata, native_verdicts
 from joulebench_runner.results.build import resolved_task
 from joulebench_runner.results.folder import RunFolder
 from joulebench_runner.results.redo import Change
-from joulebench_runner.results.tables import Journal
 from joulebench_runner.results.verdicts import Answer, NewVerdict, answers, changed, with_verdicts
 from joulebench_runner.tasks.registry import INSPECT_PREFIX, REGISTRY
 
@@ -17,7 +16,7 @@ from joulebench_runner.tasks.registry import INSPECT_PREFIX, REGISTRY
 
 def rescored(run: RunFolder, *, scorer: str | None) -> Change:
     """Judge the run's answers again, by its task's own scorer or by another. BadInputError where that cannot be."""
-    journal = Journal.of(run.journal())
+    journal = run.journal()
     task = resolved_task(journal)
     if task is None:
         raise BadInputError(f"{run.path} asked nothing, so there is nothing to score", remedy="Name another run.")

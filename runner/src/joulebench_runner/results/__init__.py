@@ -15,6 +15,7 @@ from joulebench_runner.errors import BadInputError
 
 if TYPE_CHECKING:
     from joulebench_runner.results.build import Results
+    from joulebench_runner.results.tables import Journal
 
 # Building results needs numpy and pyarrow, which take longer to import than `joulebench --help` may take. So that is
 # imported where it is used.
@@ -28,14 +29,28 @@ def export(settings: MeterSettings, *, outcome: Outcome, message: str | None, re
     May be done again at any time: it depends on the journal and the settings alone. RunnerError (JournalError) where
     the journal cannot be read or the folder not be written.
     """
-    from joulebench_runner.journal.reader import read  # noqa: PLC0415 - see above
-    from joulebench_runner.results.build import build  # noqa: PLC0415 - see above
-    from joulebench_runner.results.model_files import describe  # noqa: PLC0415 - see above
-    from joulebench_runner.results.tables import Journal  # noqa: PLC0415 - see above
-    from joulebench_runner.results.write import write  # noqa: PLC0415 - see above
+    from joulebench_runner.results.united import whole_journal  # noqa: PLC0415 - see above
 
     began = time.monotonic()
-    journal = Journal.of(read(settings.run_dir / "journal"))
+    journal = whole_journal(settings.run_dir)
+    return write_results(journal, settings, outcome=outcome, message=message, remedy=remedy, began=began)
+
+
+def write_results(
+    journal: "Journal",
+    settings: MeterSettings,
+    *,
+    outcome: Outcome,
+    message: str | None,
+    remedy: str | None = None,
+    began: float | None = None,
+) -> Summary:
+    """The same for a journal that was read already. `began`: when that was, by `time.monotonic`; None: just now."""
+    from joulebench_runner.results.build import build  # noqa: PLC0415 - see above
+    from joulebench_runner.results.model_files import describe  # noqa: PLC0415 - see above
+    from joulebench_runner.results.write import write  # noqa: PLC0415 - see above
+
+    began = time.monotonic() if began is None else began
     results = build(journal, settings, outcome=outcome, message=message, remedy=remedy)
     results.provenance["model_files"] = describe(settings.model_files)
     # The journal cannot hold the end of a stage that begins when it is closed.

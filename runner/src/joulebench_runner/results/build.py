@@ -208,12 +208,18 @@ def _provenance(
                 for one in series
             ],
         },
-        "journal": {
-            "segments": len(journal.clocks),
-            "problems": list(journal.problems),
-            "boots": [*sorted({pair.boot_id for pair in journal.clocks})],
-            "meters": [*dict.fromkeys(pair.instance_id for pair in journal.clocks)],
-        },
+        "journal": _written(journal),
+    }
+
+
+def _written(journal: Journal) -> dict[str, JsonValue]:
+    """Who wrote the journal."""
+    pairs = journal.written or journal.clocks
+    return {
+        "segments": len(pairs),
+        "problems": list(journal.problems),
+        "boots": [*sorted({pair.boot_id for pair in pairs})],
+        "meters": [*dict.fromkeys(pair.instance_id for pair in pairs)],
     }
 
 

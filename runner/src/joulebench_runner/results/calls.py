@@ -4,6 +4,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -141,12 +142,16 @@ class CallTable:
         )
 
 
-def cut_off_sends(journal: Journal, instance_id: str, aliases: AbstractSet[str]) -> Ints:
-    """Send times of one meter's calls that were sent and whose end was never journalled: a crash cut them off."""
+def cut_off(journal: Journal, instance_id: str, aliases: AbstractSet[str], *, end_ns: int) -> tuple[Ints, Ints]:
+    """Send times, and ends, of one meter's calls that were sent and whose end was never journalled: a crash cut them
+    off. `end_ns`: the end of those whose meter was heard of until then.
+    """
     begins, ends = journal.tables[Kind.CALL_BEGIN], journal.tables[Kind.CALL]
     ours = truths(pc.equal(row_column(begins, "instance_id"), instance_id))
     open_calls = ours & (index_of(begins["call_id"], ends["call_id"]) < 0) & _members(begins["alias"], aliases)
-    return ints(begins, "send_ns")[open_calls]
+    ids: list[Any] = begins.filter(pa.array(open_calls))["call_id"].to_pylist()
+    gone = np.array([min(journal.gone_ns.get(call_id, end_ns), end_ns) for call_id in ids], dtype=np.int64)
+    return ints(begins, "send_ns")[open_calls], gone
 
 
 def _members(column: ArrowColumn, values: AbstractSet[str]) -> Bools:

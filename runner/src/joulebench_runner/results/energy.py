@@ -19,7 +19,7 @@ from joulebench_runner.config import EnergySettings, Upstream
 from joulebench_runner.journal.schema import Kind
 from joulebench_runner.ownership import OwnPods
 from joulebench_runner.results.arrow import pc
-from joulebench_runner.results.calls import CallTable, cut_off_sends
+from joulebench_runner.results.calls import CallTable, cut_off
 from joulebench_runner.results.ownership import ALWAYS, ALWAYS_NS, Holding, Holdings
 from joulebench_runner.results.series import DeviceFacts, Series
 from joulebench_runner.results.stages import Span
@@ -158,9 +158,10 @@ def run_energy(
     totals = {_identity(one.series): DeviceTotals(one.series.facts) for one in chosen}
     who = _Who(journal, calls, aliases=aliases, own=own, method=settings.method, kappa=kappa)
     for window in windows:
-        _attribute_window(run, totals, who, window, _serving(chosen, window, described))
+        parts = _serving(chosen, window, described)
+        _attribute_window(run, totals, who, window, parts, clock_error_ns=journal.clock_error_ns)
     run.devices = [device for device in totals.values() if device.window_ns]
-    run.clock_error_ns = max(one.series.clock.bound_ns for one in chosen)
+    run.clock_error_ns = max(one.series.clock.bound_ns for one in chosen) + journal.clock_error_ns
     return run
 
 
@@ -315,8 +316,8 @@ class _Who:
         aliases = self._aliases_of(holding)
         rows = self._rows(instance_id, holding)
         ended = claims(self._calls.arrays(rows), self._method, kappa=self._kappa)
-        cut = cut_off_sends(self._journal, instance_id, aliases)
-        cut_claims = claims(_without_usage(cut, holding.end_ns), Method.EQUAL)
+        cut, gone = cut_off(self._journal, instance_id, aliases, end_ns=holding.end_ns)
+        cut_claims = claims(_without_usage(cut, gone), Method.EQUAL)
         others = _foreign(self._journal, instance_id, aliases, serves=lambda url: self._serves(url, holding))
         first_cut, first_other = 2 * len(rows), 2 * (len(rows) + len(cut))
         segments = [ended.segments, _shifted(cut_claims.segments, first_cut)]
@@ -358,11 +359,11 @@ class _Who:
         return holding.pods is None or pod is None or pod in holding.pods
 
 
-def _without_usage(send_ns: Ints, end_ns: int) -> Calls:
+def _without_usage(send_ns: Ints, end_ns: Ints) -> Calls:
     count, unknown = len(send_ns), np.full(len(send_ns), UNKNOWN, dtype=np.int64)
     return Calls(
         send_ns=send_ns,
-        end_ns=np.full(count, end_ns, dtype=np.int64),
+        end_ns=np.maximum(end_ns, send_ns),
         chunk_offset=np.zeros(count + 1, dtype=np.int64),
         chunk_ns=np.zeros(0, dtype=np.int64),
         prompt_tokens=unknown,
@@ -418,7 +419,13 @@ def _foreign_reason(journal: Journal, upstreams: Sequence[Upstream]) -> str | No
 
 
 def _attribute_window(
-    run: RunEnergy, totals: dict[tuple[str, str], DeviceTotals], who: _Who, window: Span, here: Sequence[_Part]
+    run: RunEnergy,
+    totals: dict[tuple[str, str], DeviceTotals],
+    who: _Who,
+    window: Span,
+    here: Sequence[_Part],
+    *,
+    clock_error_ns: int,
 ) -> None:
     rows = who.rows_in(window)
     run.window_ns += window.end_ns - window.start_ns
@@ -431,7 +438,8 @@ def _attribute_window(
         result = attribute(series.ticks, scene.occupancy)
         totals[_identity(series)].add(result, part)
         energy = result.claimant_mj[: 2 * count].reshape(count, 2)
-        bounds = call_bounds(result, scene.occupancy, calls=count, clock_error_ns=series.clock.bound_ns)
+        error_ns = series.clock.bound_ns + clock_error_ns
+        bounds = call_bounds(result, scene.occupancy, calls=count, clock_error_ns=error_ns)
         run.calls.prefill_mj[mine] += energy[:, 0]
         run.calls.decode_mj[mine] += energy[:, 1]
         run.calls.low_mj[mine] += bounds.low_mj

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from joulebench_runner.journal.reader import JournalContents
+    from joulebench_runner.results.tables import Journal
 
 # pyarrow takes longer to import than `joulebench --help` may take, so it is imported where it is used.
 
@@ -100,13 +100,13 @@ class RunFolder:
         except (ValidationError, OSError) as error:
             raise _unreadable(path, error) from error
 
-    def journal(self) -> "JournalContents":
+    def journal(self) -> "Journal":
         """The whole journal in memory. BadInputError where there is none, JournalError where it cannot be read."""
-        from joulebench_runner.journal.reader import read  # noqa: PLC0415 - see above
+        from joulebench_runner.results.united import whole_journal  # noqa: PLC0415 - see above
 
         if not (self.path / JOURNAL).is_dir():
             raise _missing(self.path, [f"{JOURNAL}/"])
-        return read(self.path / JOURNAL)
+        return whole_journal(self.path)
 
 
 def open_run(path: Path, *, partial: bool = False) -> RunFolder:
@@ -126,12 +126,19 @@ def open_run(path: Path, *, partial: bool = False) -> RunFolder:
 def missing_segments(path: Path) -> list[str]:
     """The journal's segments that should lie in a results folder and do not. Without any there is nothing to miss:
     the results can be read without their journal."""
+    from joulebench_runner.journal.names import shard_folders  # noqa: PLC0415 - see above
+
+    folders = [path / JOURNAL, *shard_folders(path / JOURNAL).values()]
+    return [name for folder in folders for name in _gaps(folder, path)]
+
+
+def _gaps(folder: Path, path: Path) -> list[str]:
     from joulebench_runner.journal.names import SEGMENT_SUFFIX  # noqa: PLC0415 - see above
     from joulebench_runner.journal.writer import segment_numbers  # noqa: PLC0415 - see above
 
-    numbers = segment_numbers(path / JOURNAL)
+    numbers = segment_numbers(folder)
     gaps = sorted(set(range(1, max(numbers, default=0) + 1)) - set(numbers))
-    return [f"{JOURNAL}/{number:08d}{SEGMENT_SUFFIX}" for number in gaps]
+    return [f"{folder.relative_to(path).as_posix()}/{number:08d}{SEGMENT_SUFFIX}" for number in gaps]
 
 
 def _json(folder: Path, name: str) -> dict[str, JsonValue]:

@@ -61,7 +61,7 @@ def redo(run: RunFolder, change: Change, *, out: Path | None = None) -> Redone:
         raise BadInputError(
             f"{run.path} was itself made anew and has no journal", remedy="Name the folder of the run it was made from."
         )
-    journal = change.journal(Journal.of(run.journal()))
+    journal = change.journal(run.journal())
     results = build(
         journal,
         change.settings(run.meter_settings),

@@ -37,6 +37,12 @@ class Journal:
     tables: Mapping[Kind, pa.Table]
     clocks: Sequence[ClockPair]
     problems: Sequence[str] = field(default=())
+    written: Sequence[ClockPair] = field(default=())
+    """The pairs as they were written, where `clocks` are those of several meters in one clock."""
+    clock_error_ns: int = 0
+    """What may be wrong about the times of calls, where several meters wrote them."""
+    gone_ns: Mapping[str, int] = field(default_factory=dict)
+    """When the meter of a call that was cut off was last heard of, by call id; else its window ends with it."""
 
     @classmethod
     def of(cls, contents: JournalContents) -> "Journal":

@@ -18,15 +18,15 @@ from joulebench_runner.store.uploading import SUMMARY, differs, is_segment, segm
 _AT_ONCE: Final = 8
 
 
-def bring_back(store: Store, folder: Path) -> bool:
-    """Bring what the store has and the folder lacks; whether anything was brought.
+def bring_back(store: Store, folder: Path, *, below: str | None = None) -> bool:
+    """Bring what the store has and the folder lacks; whether anything was brought. `below`: of this folder alone.
 
     If segments are brought, the store's other files are brought too, `summary.json` last.
     Raises BadInputError, and brings nothing, if a segment is not the same in both; or if the store cannot be read.
     """
     patient = store.with_patience(AT_THE_START)
     try:
-        return _bring_back(patient, folder)
+        return _bring_back(patient, folder, below=below)
     except StoreError as error:
         raise BadInputError(f"spec.results.store.objectStore: {error.message}", remedy=error.remedy) from error
 
@@ -44,8 +44,8 @@ def bring_all(store: Store, folder: Path) -> int:
     return len(names)
 
 
-def _bring_back(store: Store, folder: Path) -> bool:
-    there = [name for name in store.list() if _is_ours(name)]
+def _bring_back(store: Store, folder: Path, *, below: str | None) -> bool:
+    there = [name for name in store.list() if _is_ours(name) and (below is None or name.startswith(f"{below}/"))]
     here = set(segments_in(folder))
     segments = [name for name in there if is_segment(name)]
     _all_of(lambda name: _compare(store, folder, name), here.intersection(segments))

@@ -15,6 +15,7 @@ from joulebench_runner.pod.places import Places
 from joulebench_runner.pod.preflight.problems import Problem
 from joulebench_runner.pod.preflight.questions import Questions
 from joulebench_runner.pod.preflight.servers import check_endpoints, check_keys
+from joulebench_runner.pod.preflight.shards import check_shards
 from joulebench_runner.pod.preflight.store import check_store
 from joulebench_runner.pod.preflight.support import check_support
 
@@ -55,6 +56,7 @@ def look(assignment: Assignment, places: Places, *, environ: Mapping[str, str]) 
     problems = [
         *check_support(assignment),
         *questions.check(),
+        *check_shards(assignment.run.spec, questions.task),
         *check_keys(assignment, environ=environ),
         *asyncio.run(check_endpoints(assignment, environ=environ)),
         *check_store(assignment, places, environ=environ),

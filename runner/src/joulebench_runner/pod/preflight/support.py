@@ -22,8 +22,6 @@ def _in_a_pod(assignment: Assignment) -> Iterator[Problem]:
     if spec.results.exports:
         names = ", ".join(spec.results.exports)
         yield _problem("spec.results.exports", f"{names} cannot be written yet", "leave exports out", value=names)
-    if spec.shards > 1:
-        yield _problem("spec.shards", f"{spec.shards} is not available", "leave shards out", spec.shards)
     reference = spec.task.record_ids_config_map_ref
     if reference is not None:
         yield _problem(
