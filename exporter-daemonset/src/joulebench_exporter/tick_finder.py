@@ -4,7 +4,7 @@
 **Followed**: one read lies a margin before the foretold time, the next a margin after it (or 4.6 ms after the first),
 and so on until the counter has moved: two reads for most ticks, which is the least that can bracket one. Where the
 foretold time is not certain enough, a read in the middle says whether the tick came before or after it, and corrects
-phase and period (`foresight`): every tick at first, then one in some twenty. A tick that came outside of its margin widens
+phase and period (`foresight`): every tick at first, then one in twenty. A tick that came outside of its margin widens
 the margin, each other one narrows it a trace, so that about one in a thousand comes too early, whatever the jitter.
 Several such in a row: the counter has another rhythm now, and is sought again.
 **Many counters** with short periods are cheaper to read together: `grid_ns` moves all reads to a common grid.
