@@ -1,7 +1,7 @@
 """Do the watches still tell everything? Every minute the API server is asked for the versions of all objects.
 
-A watch can die without a word, and kopf's own liveness endpoint does not notice. A version that our picture still lacks
-half a minute later was never told: then the process is not healthy, and is started anew.
+A watch that falls silent is begun anew (`watching`); one that talks and leaves something out is found here. A version
+that our picture still lacks half a minute later was never told: then the process is not healthy, and is started anew.
 
 A watch that was away too long (410 Gone) is begun anew by kopf with a list, and no list tells what has gone meanwhile.
 What our picture still has half a minute later is taken out of it here.

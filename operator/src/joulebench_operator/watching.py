@@ -22,6 +22,10 @@ _LOG: Final = logging.getLogger(__name__)
 OURS: Final = f"{MANAGED_BY}={MANAGER}"
 """Label selector of everything that is watched and not of our own kinds."""
 
+SILENT_SECONDS: Final = 70.0
+"""A watch that says nothing for so long is dead, and is begun anew where it was: the API server sends each a bookmark
+about every minute, and remembers what happened for at least 75 s."""
+
 
 def registry(cache: Cache, add: Callable[[Key], None]) -> kopf.OperatorRegistry:
     """The handlers of all kinds that are watched.
@@ -83,6 +87,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.server_timeout = 600
     chosen.watching.client_timeout = 660
     chosen.watching.connect_timeout = 10
+    chosen.watching.inactivity_timeout = SILENT_SECONDS
     chosen.watching.chunk_size = 500
     for kind in WATCHED:
         if kind not in OWN:
