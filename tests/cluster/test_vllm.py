@@ -129,7 +129,7 @@ def test_a_real_vllm_is_served_and_asked(installation: Installation, namespace: 
     (server,) = json.loads(namespace.kubectl("get", "msrv", "--output=json"))["items"]
     (pod,) = pods(namespace, f"joulebench.dev/server={server['metadata']['name']}")
     log = namespace.kubectl("logs", pod["metadata"]["name"])
-    told_until(benchmark, "Succeeded", "Failed", stories=stories, seconds=120)
+    told_until(benchmark, "Succeeded", "Failed", stories=stories, seconds=240)
     lines = [line for story in stories for line in ("", *story.lines)]
     print(*lines, json.dumps(server["status"], indent=2), json.dumps(benchmark.status, indent=2), sep="\n")
 
