@@ -33,7 +33,7 @@ from joulebench_runner.results.folder import open_run
 from joulebench_runner.results.redo import redo
 
 STORE = {"store": {"claimTemplate": {"size": "1Gi", "accessModes": ["ReadWriteMany"]}}}
-SHARED = {
+SHARED: dict[str, Any] = {
     "shards": 2,
     "concurrency": 4,
     "epochs": 2,
