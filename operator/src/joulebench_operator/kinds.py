@@ -33,14 +33,13 @@ POD: Final = Kind("", "v1", "Pod", "pods")
 SERVICE: Final = Kind("", "v1", "Service", "services")
 CONFIG_MAP: Final = Kind("", "v1", "ConfigMap", "configmaps")
 CLAIM: Final = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
-DISRUPTION_BUDGET: Final = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
 EVENT: Final = Kind("events.k8s.io", "v1", "Event", "events")
 LEASE: Final = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 
 OWN: Final = (MODEL_SERVER, BENCHMARK_RUN)
 """Our own kinds."""
 
-MADE: Final = (DEPLOYMENT, JOB, SERVICE, CONFIG_MAP, CLAIM, DISRUPTION_BUDGET)
+MADE: Final = (DEPLOYMENT, JOB, SERVICE, CONFIG_MAP, CLAIM)
 """Kinds that the operator makes; it watches only those that bear its label."""
 
 WATCHED: Final = (*OWN, *MADE, POD)
