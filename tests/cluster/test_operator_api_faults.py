@@ -65,7 +65,7 @@ def test_runs_go_on_while_the_api_server_is_away_and_what_is_finished_stays_so(
     meanwhile, beyond, over = started(
         namespace,
         run("meanwhile", limit=160, server=made(**SLOW)),
-        run("beyond", limit=200, server=made(**SLOWER)),
+        run("beyond", limit=120, server=made(**SLOWER)),
         run("over", limit=4, server=made()),
     )
     over.wait("Succeeded")
@@ -80,7 +80,7 @@ def test_runs_go_on_while_the_api_server_is_away_and_what_is_finished_stays_so(
     cluster.wait_ready()
     cluster.wait(lambda: namespace.kubectl("delete", "job", "--selector=joulebench.dev/run=over"), what="its Jobs")
     the_operator_looks_at_things(namespace)
-    for benchmark, questions in ((meanwhile, 160), (beyond, 200)):
+    for benchmark, questions in ((meanwhile, 160), (beyond, 120)):
         benchmark.wait("Succeeded", seconds=120)
         nothing_was_done_twice(benchmark, questions=questions)
     assert over.reason() == "Succeeded"
