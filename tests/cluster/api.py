@@ -66,6 +66,15 @@ class Api:
             raise ConnectionError(f"{method} {path}: {error!r}") from error
         return Answer(response.status, json.loads(data) if data.startswith(b"{") else {"message": data.decode()})
 
+    def begin(self, method: str, path: str) -> None:
+        """Begin a request whose body never comes: the API server is busy with it for a minute, or until `close`."""
+        self.close()
+        self._connection.putrequest(method, path)
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json", "Content-Length": "99"}
+        for name, value in headers.items():
+            self._connection.putheader(name, value)
+        self._connection.endheaders()
+
     def get(self, path: str) -> dict[str, Any]:
         """An object or a list that is there."""
         return self._must("GET", path)

@@ -408,6 +408,11 @@ class Cluster:
         """A client with all rights."""
         return Api(self.kubeconfig, namespace=self.namespace_path)
 
+    def api_of(self, account: str, *, namespace: str) -> Api:
+        """A client with the rights of a ServiceAccount."""
+        self._write_kubeconfig(account, self.kubectl("create", "token", account, f"--namespace={namespace}").strip())
+        return Api(self.layout.kubeconfig(account), namespace=self.namespace_path)
+
     def enter(self) -> list[str]:
         """The command prefix that runs a command in the cluster's network: Services and pods answer there."""
         return network.enter(self.layout.namespace)

@@ -65,7 +65,7 @@ def test_runs_go_on_while_the_api_server_is_away_and_what_is_finished_stays_so(
     meanwhile, beyond, over = started(
         namespace,
         run("meanwhile", limit=160, server=made(**SLOW)),
-        run("beyond", limit=200, server=made(**SLOWER)),
+        run("beyond", limit=120, server=made(**SLOWER)),
         run("over", limit=4, server=made()),
     )
     over.wait("Succeeded")
@@ -80,7 +80,7 @@ def test_runs_go_on_while_the_api_server_is_away_and_what_is_finished_stays_so(
     cluster.wait_ready()
     cluster.wait(lambda: namespace.kubectl("delete", "job", "--selector=joulebench.dev/run=over"), what="its Jobs")
     the_operator_looks_at_things(namespace)
-    for benchmark, questions in ((meanwhile, 160), (beyond, 200)):
+    for benchmark, questions in ((meanwhile, 160), (beyond, 120)):
         benchmark.wait("Succeeded", seconds=120)
         nothing_was_done_twice(benchmark, questions=questions)
     assert over.reason() == "Succeeded"
@@ -93,11 +93,11 @@ def test_a_storm_of_refusals_is_waited_out(cluster: Cluster, installation: Insta
     (going,) = started(namespace, run("going", limit=120, server=made(**SLOW)))
     answered(going)
     with storm(cluster, account="joulebench-operator", namespace=NAMESPACE):
-        until(lambda: refusals(cluster) > 0, what="a first refusal", timeout_seconds=20)
+        before = refusals(cluster)
         (late,) = started(namespace, run("late", server=made()))
         pass_by(STORM_SECONDS)
         assert late.status == {}
-    assert refusals(cluster) < PATIENT_REQUESTS
+        assert 0 < refusals(cluster) - before < PATIENT_REQUESTS
     for benchmark, questions in ((going, 120), (late, 12)):
         benchmark.wait("Succeeded", seconds=120)
         nothing_was_done_twice(benchmark, questions=questions)
