@@ -216,3 +216,9 @@ def test_the_guides_assignment_is_one(tmp_path: Path) -> None:
     (tmp_path / "assignment.json").write_text(text)
     found = meter(read_assignment(tmp_path / "assignment.json"))
     assert (found.run_name, found.store) == ("nightly", StoreSettings(url="s3://bench/runs/team/nightly"))
+
+
+@pytest.mark.parametrize(("policy", "seconds"), [("Disabled", 0.0), ("Preferred", 7.0)])
+def test_nothing_waits_for_an_idle_baseline_that_nobody_measures(policy: str, seconds: float) -> None:
+    assigned = assignment(spec={"energy": {"policy": policy, "idleBaseline": "7s"}})
+    assert driver_settings(assigned, POD).baseline_seconds == seconds

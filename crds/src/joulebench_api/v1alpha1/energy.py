@@ -36,7 +36,7 @@ class Energy(ApiModel):
     attribution: Method | None = None
     domains: Annotated[tuple[EnergyDomain, ...], ListSet(), Field(min_length=1, max_length=3)] | None = None
     idle_baseline: Duration | None = None
-    """How long the idle server is measured before the first question; 0s for not at all."""
+    """How long the idle server is measured before the first question, unless policy is Disabled; 0s for not at all."""
     min_coverage_percent: PercentInt | None = None
     """Part of the measured window that must be covered by ticks; binding only with policy Required."""
 

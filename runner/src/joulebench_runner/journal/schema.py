@@ -204,7 +204,6 @@ META_BOOT_ID: Final = "joulebench.boot_id"
 META_INSTANCE_ID: Final = "joulebench.instance_id"
 META_MONOTONIC_NS: Final = "joulebench.monotonic_ns"
 META_REALTIME_NS: Final = "joulebench.realtime_ns"
-META_SHARD: Final = "joulebench.shard"
 
 # Key of a batch's own metadata: the CRC-32, in decimal, of the bytes of the batch before it (of the first one with the
 # schema in front of it). A closed segment ends with a batch without rows, so that the last one with rows has one.

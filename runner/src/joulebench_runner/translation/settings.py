@@ -8,6 +8,7 @@ from joulebench_api.contracts.energy import Domain
 from joulebench_api.contracts.identity import JUDGE_ALIAS, MODEL_ALIAS
 from joulebench_api.contracts.summary import Prices, TokenPrices
 from joulebench_api.v1alpha1 import BenchmarkRunSpec
+from joulebench_api.v1alpha1.energy import Energy
 from joulebench_api.v1alpha1.generation import Generation
 from joulebench_api.v1alpha1.texts import Percent
 from joulebench_runner.config import DriverSettings, EnergySettings, GenerationSettings, TaskSettings
@@ -76,11 +77,16 @@ def driver_settings(
         warmup_queries=spec.warmup.queries,
         max_errors=spec.max_errors.fraction if isinstance(spec.max_errors, Percent) else spec.max_errors,
         query_timeout_seconds=None if timeout is None else timeout.seconds,
-        baseline_seconds=_resolved(spec.energy.idle_baseline).seconds,
+        baseline_seconds=_baseline_seconds(spec.energy),
         artifacts=spec.results.artifacts.value,
         outcome_file=ready_file.with_name("driver-outcome.json"),
         **meter,
     )
+
+
+def _baseline_seconds(energy: Energy) -> float:
+    """How long the idle server is measured; where nothing is measured it need not wait."""
+    return 0.0 if energy.policy == "Disabled" else _resolved(energy.idle_baseline).seconds
 
 
 def task_settings(
