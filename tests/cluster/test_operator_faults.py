@@ -195,7 +195,7 @@ def test_a_server_that_is_deleted_is_waited_for_and_a_run_that_is_deleted_leaves
 def test_a_run_that_is_too_slow_and_one_whose_joules_are_not_all_there_end_with_what_they_have(
     namespace: Namespace, gpus: list[FakeGpu]
 ) -> None:
-    limits = {"serverReady": "30s", "run": "5s"}
+    limits = {"run": "8s"}
     too_slow, half_blind = started(
         namespace,
         run("too-slow", limit=200, server=made(**SLOWER), timeouts=limits, energy=WITHOUT_JOULES),

@@ -76,6 +76,28 @@ def test_the_time_for_servers_begins_anew_when_a_run_goes_on() -> None:
     assert world.says("Finished") == ("False", "WaitingForServer")
 
 
+def test_a_run_that_asks_for_too_long_is_ended_by_its_job_which_is_changed_once() -> None:
+    world = World().asking(run(timeouts={"run": "10m"}))
+    deadline = world.get("Job", "first-1")["spec"]["activeDeadlineSeconds"]
+    world.visit(after=580)
+    assert world.get("Job", "first-1")["spec"]["activeDeadlineSeconds"] == deadline
+    assert world.last.again_after_seconds is not None
+    assert world.last.again_after_seconds <= 20
+
+    template = world.get("Job", "first-1")["spec"]["template"]
+    world.visit(after=21)
+    assert world.get("Job", "first-1")["spec"]["activeDeadlineSeconds"] == 1
+    assert world.get("Job", "first-1")["spec"]["template"] == template
+    assert world.says("Finished") == ("False", "Running"), "the pod may still write what it has"
+    world.made.clear()
+    world.visit(after=1)
+    assert world.made == []
+
+    world.runner_ends(130, {"state": "interrupted"}, failed="DeadlineExceeded")
+    world.visit(after=30)
+    assert world.says("Finished") == ("True", "RunTimeout")
+
+
 def test_a_run_that_is_made_suspended_makes_nothing() -> None:
     world = World().started(run(suspend=True))
 

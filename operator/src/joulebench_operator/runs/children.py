@@ -11,6 +11,7 @@ from joulebench_operator.runs.assignment import follows_exporters, has_topology
 from joulebench_operator.runs.jobs import held, kept
 from joulebench_operator.runs.pods import PodPlan
 from joulebench_operator.runs.situation import Situation, namespace_of
+from joulebench_operator.runs.stages import RunStage
 from joulebench_operator.runs.storage import claim
 
 
@@ -111,7 +112,9 @@ def _runner(seen: Situation, plan: PodPlan) -> Iterator[Child]:
     if has_topology(seen.servers):
         previous = seen.context.cache.get(Key(CONFIG_MAP.name, seen.namespace, seen.names.topology))
         yield topology.child(seen.located, seen.names, namespace=seen.namespace, previous=previous, ours=seen.context)
-    if seen.runner.job is not None:
+    if seen.runner.job is not None and seen.stage is RunStage.RUN and seen.time_is_up:
+        yield jobs.overdue(seen.runner.job)
+    elif seen.runner.job is not None:
         # One that was held back goes on only when it may; one that runs is let run.
         yield held(seen.runner.job, suspend=jobs_seen.is_suspended(seen.runner.job) and not may_begin)
     else:

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from pydantic import JsonValue
+
 from joulebench_api.contracts.termination import EXIT_INFRASTRUCTURE
 from joulebench_api.v1alpha1.benchmark_run import BenchmarkRunSpec
 from joulebench_api.v1alpha1.kubernetes import Queue
@@ -118,13 +120,22 @@ def held(job: Object, *, suspend: bool) -> Child:
     is_kueue_s = _QUEUE_LABEL in (job["metadata"].get("labels") or {})
     if is_kueue_s or jobs_seen.is_over(job) or jobs_seen.is_suspended(job) == suspend:
         return kept(job)
-    # All but `suspend` is as it is there: most of a Job cannot be changed.
+    return _changed(job, suspend=suspend)
+
+
+def overdue(job: Object) -> Child:
+    """A Job whose time is up: its own deadline covers queue and servers as well, and is now made to be over."""
+    return kept(job) if jobs_seen.is_over(job) else _changed(job, activeDeadlineSeconds=1)
+
+
+def _changed(job: Object, **fields: JsonValue) -> Child:
+    """All else is as it is there: most of a Job cannot be changed."""
     body = objects.new(
         JOB,
         name=job["metadata"]["name"],
         namespace=job["metadata"]["namespace"],
         labels=job["metadata"].get("labels") or {},
-        spec={**job["spec"], "suspend": suspend},
+        spec={**job["spec"], **fields},
     )
     return Child(body)
 

@@ -11,6 +11,8 @@ def left_seconds(stage: RunStage, recorded: Recorded, spec: BenchmarkRunSpec, *,
     """How much time is left for what is going on; None where nothing but the Job's deadline limits it."""
     if stage is RunStage.SERVER:
         return spec.timeouts.server_ready.seconds - elapsed(recorded, stage, now=now).total_seconds()
+    if stage is RunStage.RUN:
+        return spec.timeouts.run.seconds - elapsed(recorded, stage, now=now).total_seconds()
     if stage is RunStage.QUEUE and spec.timeouts.queue is not None:
         return spec.timeouts.queue.seconds - _since_start_seconds(recorded, now)
     return None

@@ -77,6 +77,14 @@ class Situation:
         return last_words(self.runner.job, self.runner.pods)
 
     @property
+    def time_is_up(self) -> bool:
+        """Whether the limit of what is going on is over."""
+        if self.stage is None:
+            return False
+        left = limits.left_seconds(self.stage, self.attempt.recorded, self.run.spec, now=self.context.now)
+        return left is not None and left <= 0
+
+    @property
     def servers_are_ready(self) -> bool:
         """Whether all of them answer."""
         return all(server.is_ready for server in self.servers)
@@ -246,11 +254,9 @@ def _failed_server(seen: Situation) -> Outcome | None:
 
 
 def _too_late(seen: Situation) -> Outcome | None:
-    """The end by a time limit that the operator keeps."""
-    if seen.stage is None or (seen.runner.job is not None and jobs_seen.is_over(seen.runner.job)):
-        return None
-    left = limits.left_seconds(seen.stage, seen.attempt.recorded, seen.run.spec, now=seen.context.now)
-    if left is None or left > 0:
+    """The end by a time limit that the operator keeps. A runner that takes too long is ended by its Job."""
+    job_is_over = seen.runner.job is not None and jobs_seen.is_over(seen.runner.job)
+    if job_is_over or seen.stage is RunStage.RUN or not seen.time_is_up:
         return None
     if seen.stage is RunStage.QUEUE:
         return Outcome(False, Reason.QUEUE_TIMEOUT, "no quota came within spec.timeouts.queue")
