@@ -59,6 +59,23 @@ def nothing_was_done_twice(benchmark: Benchmark, *, questions: int) -> None:
     assert [len(benchmark.pods(part)) for part in ("preflight", "runner")] == [1, 1]
 
 
+def test_a_storm_of_refusals_is_waited_out(cluster: Cluster, installation: Installation, namespace: Namespace) -> None:
+    """429 for all that the operator asks for but its Lease; the watches that are open stay so."""
+    restarts = installation.restarts()
+    (going,) = started(namespace, run("going", limit=120, server=made(**SLOW)))
+    answered(going)
+    with storm(cluster, account="joulebench-operator", namespace=NAMESPACE):
+        before = refusals(cluster)
+        (late,) = started(namespace, run("late", server=made()))
+        pass_by(STORM_SECONDS)
+        assert late.status == {}
+        assert 0 < refusals(cluster) - before < PATIENT_REQUESTS
+    for benchmark, questions in ((going, 120), (late, 12)):
+        benchmark.wait("Succeeded", seconds=120)
+        nothing_was_done_twice(benchmark, questions=questions)
+    assert installation.restarts() == restarts
+
+
 def test_runs_go_on_while_the_api_server_is_away_and_what_is_finished_stays_so(
     cluster: Cluster, namespace: Namespace
 ) -> None:
@@ -85,23 +102,6 @@ def test_runs_go_on_while_the_api_server_is_away_and_what_is_finished_stays_so(
         nothing_was_done_twice(benchmark, questions=questions)
     assert over.reason() == "Succeeded"
     assert not namespace.kubectl("get", "job", "--selector=joulebench.dev/run=over")
-
-
-def test_a_storm_of_refusals_is_waited_out(cluster: Cluster, installation: Installation, namespace: Namespace) -> None:
-    """429 for all that the operator asks for but its Lease; the watches that are open stay so."""
-    restarts = installation.restarts()
-    (going,) = started(namespace, run("going", limit=120, server=made(**SLOW)))
-    answered(going)
-    with storm(cluster, account="joulebench-operator", namespace=NAMESPACE):
-        before = refusals(cluster)
-        (late,) = started(namespace, run("late", server=made()))
-        pass_by(STORM_SECONDS)
-        assert late.status == {}
-        assert 0 < refusals(cluster) - before < PATIENT_REQUESTS
-    for benchmark, questions in ((going, 120), (late, 12)):
-        benchmark.wait("Succeeded", seconds=120)
-        nothing_was_done_twice(benchmark, questions=questions)
-    assert installation.restarts() == restarts
 
 
 @pytest.fixture(scope="module")
