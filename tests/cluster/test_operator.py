@@ -182,7 +182,8 @@ def test_drift_is_mended_and_what_belongs_to_others_is_left_alone(namespace: Nam
         lambda: namespace.get("deployment", "mended")["spec"]["replicas"] == 1, what="one replica", timeout_seconds=20
     )
     namespace.kubectl("delete", "service", "mended")
-    until(lambda: namespace.get("service", "mended"), what="the service again", timeout_seconds=20)
+    again = ("get", "service", "mended", "--ignore-not-found", "--output=name")
+    until(lambda: namespace.kubectl(*again), what="the service again", timeout_seconds=20)
 
 
 def test_what_belongs_to_others_is_left_alone(namespace: Namespace) -> None:

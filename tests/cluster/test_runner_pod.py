@@ -405,6 +405,7 @@ def exporters_of(run: Run, model: Model) -> set[str]:
     return {row["exporter"] for row in ticks if row["device"] in own}
 
 
+@pytest.mark.faults
 def test_replicas_are_told_apart_by_pod_and_each_is_billed_by_its_own_nodes_gpus(storm: Storm) -> None:
     turns = [row for row in storm.run.rows("turns") if row["query_id"] is not None]
     assert {row["server_pod"] for row in turns} == {*storm.near_pods, "pair-far"}
@@ -415,6 +416,7 @@ def test_replicas_are_told_apart_by_pod_and_each_is_billed_by_its_own_nodes_gpus
     assert all(one.queries_joules > 0 for one in energy.devices)
 
 
+@pytest.mark.faults
 def test_clocks_of_nodes_are_aligned_within_their_bound(storm: Storm) -> None:
     provenance = json.loads((storm.run.folder / "provenance.json").read_text())
     clocks = {one["device"]: one for one in provenance["energy"]["clocks"]}
@@ -424,6 +426,7 @@ def test_clocks_of_nodes_are_aligned_within_their_bound(storm: Storm) -> None:
     FIGURES["bound of the clocks of two nodes (ms)"] = far["bound_ns"] / 1e6
 
 
+@pytest.mark.faults
 def test_a_cut_loses_no_tick_and_what_is_lost_is_stated(storm: Storm) -> None:
     energy = storm.run.summary.energy
     coverage = {one.device: one.coverage_percent for one in energy.devices}

@@ -23,9 +23,16 @@ from tests.cluster.objects import (
 from tests.cluster.session import Namespace
 
 
-def test_a_service_reaches_the_pods_of_a_deployment_by_name(namespace: Namespace) -> None:
+def the_service_answers(cluster: Cluster, namespace: Namespace, name: str) -> str:
+    """What it answers at its address, once kube-proxy has heard of its pods."""
+    address = namespace.get("service", name)["spec"]["clusterIP"]
+    return str(cluster.wait(lambda: namespace.fetched(f"http://{address}/"), what="an answer of the Service"))
+
+
+def test_a_service_reaches_the_pods_of_a_deployment_by_name(cluster: Cluster, namespace: Namespace) -> None:
     namespace.apply(deployment("web", replicas=2), service("web"))
     namespace.available("web")
+    the_service_answers(cluster, namespace, "web")
 
     client = pod("client", "fetch", "http://web/")
     assert namespace.said(client).startswith("web-")
@@ -42,11 +49,7 @@ def test_a_name_outside_the_cluster_does_not_exist(namespace: Namespace) -> None
 def test_a_service_answers_commands_in_the_cluster_s_network(cluster: Cluster, namespace: Namespace) -> None:
     namespace.apply(deployment("web"), service("web"))
     namespace.available("web")
-    address = namespace.get("service", "web")["spec"]["clusterIP"]
-
-    page = cluster.wait(lambda: namespace.fetched(f"http://{address}/"), what="an answer of the Service")
-
-    assert page.startswith("web-")
+    assert the_service_answers(cluster, namespace, "web").startswith("web-")
 
 
 def test_a_job_completes_and_its_log_can_be_read(namespace: Namespace) -> None:
