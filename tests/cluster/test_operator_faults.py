@@ -33,7 +33,7 @@ LONGEST: Final = "a-run-whose-name-is-as-long-as-a-name-may-be1"
 NOBODY: Final = "http://127.0.0.1:9"
 MEMORIES: Final = (("14Mi", "14Mi"), ("2Gi", "1Gi"))
 """Asked for, and the limit: too little for any engine, and less than what is asked for."""
-WITHOUT_JOULES: Final = {"policy": "Disabled", "idleBaseline": "0s"}
+WITHOUT_JOULES: Final = {"policy": "Disabled"}
 REQUIRED: Final = {"policy": "Required", "idleBaseline": "1s"}
 
 

@@ -142,6 +142,19 @@ def test_when_all_shards_have_ended_one_job_makes_the_results_of_all() -> None:
     assert [stage["name"] for stage in world.last.status["stages"]] == ["preflight", "server", "run", "results"]
 
 
+def test_a_run_that_took_too_long_leaves_time_to_make_its_results() -> None:
+    shards = Shards(timeouts={"run": "8s"}).asking()
+    shards.world.visit(after=1)
+    assert shards.world.get("Job", "first-1")["spec"]["activeDeadlineSeconds"] == 1
+    for index in range(2):
+        shards.ends(index, 130)
+    shards.world.end_job("first-1", failed="DeadlineExceeded")
+    shards.world.visit(after=20)
+    assert shards.world.get("Job", "first-1-finalise")["spec"]["activeDeadlineSeconds"] == 3600
+    shards.made(1)
+    assert shards.world.says("Succeeded") == ("False", "RunTimeout")
+
+
 @pytest.mark.parametrize(
     ("code", "words", "reason"), [(3, {"energy_incomplete": True}, "EnergyIncomplete"), (1, {}, "RunFailed")]
 )

@@ -38,6 +38,9 @@ class Credentials:
         return body
 
 
+NO_CREDENTIALS: Final = Credentials()
+
+
 def credentials(key: str | None, headers: str | None) -> Credentials:
     """Of a key, and of headers as `Name: value` with one in each line.
 

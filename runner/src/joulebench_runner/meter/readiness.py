@@ -12,7 +12,7 @@ from joulebench_runner.config import Upstream
 from joulebench_runner.errors import ServerError
 from joulebench_runner.journal.clock import SYSTEM_CLOCK, Clock
 from joulebench_runner.meter.client import CallError, Request, TimedClient
-from joulebench_runner.meter.credentials import Credentials
+from joulebench_runner.meter.credentials import NO_CREDENTIALS, Credentials
 from joulebench_runner.meter.model_list import listed, nearest_first
 from joulebench_runner.meter.replicas import Replicas
 
@@ -22,7 +22,6 @@ ATTEMPT_SECONDS: Final = 60.0
 """One check may take this long: the first completion of a server that compiles kernels is slow."""
 FINAL_AFTER_SECONDS: Final = 10.0
 """A healthy server that lacks the model, or refuses the completion, for this long will not change its mind."""
-_NONE: Final = Credentials()
 _COMPLETION: Final = "one short completion"
 
 
@@ -50,7 +49,7 @@ async def wait_ready(
     upstream: Upstream,
     *,
     client: TimedClient,
-    credentials: Credentials = _NONE,
+    credentials: Credentials = NO_CREDENTIALS,
     clock: Clock = SYSTEM_CLOCK,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     on_waiting: Callable[[str], None] = lambda _reason: None,

@@ -14,13 +14,12 @@ from joulebench_runner.journal.clock import SYSTEM_CLOCK, Clock
 from joulebench_runner.journal.schema import Kind
 from joulebench_runner.journal.writer import Journal
 from joulebench_runner.meter.client import Request, TimedClient
-from joulebench_runner.meter.credentials import Credentials
+from joulebench_runner.meter.credentials import NO_CREDENTIALS, Credentials
 from joulebench_runner.meter.in_flight import InFlight
 
 SCRAPE_SECONDS: Final = 5.0
 """A scrape that takes longer is given up."""
 RUNNING_METRICS: Final = ("vllm:num_requests_running", "llamacpp:requests_processing")
-_NONE: Final = Credentials()
 _LINE: Final = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?[ \t]*")
 
 
@@ -57,7 +56,7 @@ class Scraper:
         client: TimedClient,
         journal: Journal,
         in_flight: InFlight,
-        credentials: Credentials = _NONE,
+        credentials: Credentials = NO_CREDENTIALS,
         interval_seconds: float = 1.0,
         clock: Clock = SYSTEM_CLOCK,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
