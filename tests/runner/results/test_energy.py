@@ -377,6 +377,20 @@ def test_a_question_outside_all_ticks_has_unknown_energy(empty: Run) -> None:
     assert empty.results().summary.energy.conserved is True
 
 
+def test_a_question_on_two_devices_of_which_one_was_lost_has_the_joules_of_the_other_and_no_upper_bound(
+    empty: Run,
+) -> None:
+    empty.plan().device().ticks().device("cpu-1").ticks("cpu-1", end=5).stage("run", 1, 11)
+    empty.begin("q1").call("q1", 2, 3).finish("q1").begin("q2").call("q2", 7, 9).finish("q2")
+
+    energy = empty.results().summary.energy
+    assert (empty.row("q1")["energy_joules"], empty.row("q2")["energy_joules"]) == (200.0, 200.0)
+    assert empty.row("q1")["energy_high_joules"] is not None
+    assert empty.row("q2")["energy_high_joules"] is None
+    assert energy.queries_joules == 400.0
+    assert energy.conserved is True
+
+
 def test_conserved_is_false_when_rows_and_counter_differ(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run.begin("q1").call("q1", 2, 6).finish("q1")
     monkeypatch.setattr(core, "split_rows", lambda totals, quotas: quotas.astype(int) - 1)

@@ -430,7 +430,7 @@ def _attribute_window(
     rows = who.rows_in(window)
     run.window_ns += window.end_ns - window.start_ns
     run.measured_ns += _length_ns(here)
-    served, seen, whole = (np.full(len(run.calls.seen), value) for value in (False, True, True))
+    served, seen, whole = (np.full(len(run.calls.seen), value) for value in (False, False, True))
     for part in here:
         scene, series = who.scene(window.instance_id, part.holding), part.series
         mine, count = scene.rows, len(scene.rows)
@@ -445,9 +445,9 @@ def _attribute_window(
         run.calls.low_mj[mine] += bounds.low_mj
         run.calls.high_mj[mine] += bounds.high_mj
         served[mine] = True
-        seen[mine] &= bounds.seen
+        seen[mine] |= bounds.seen
         whole[mine] &= bounds.whole
-    run.calls.seen[rows], run.calls.whole[rows] = (served & seen)[rows], (served & whole)[rows]
+    run.calls.seen[rows], run.calls.whole[rows] = seen[rows], (served & whole)[rows]
 
 
 def _length_ns(parts: Sequence[_Part]) -> int:

@@ -65,7 +65,7 @@ _ENERGY = (
     Column(
         "energy_high_joules",
         NUMBER,
-        "Not more than this; null without ticks for all of it.",
+        "Not more than this; null without ticks of each device for all of it: then more was used than is known.",
         JOULES,
     ),
     Column(
