@@ -54,8 +54,8 @@ cluster-test-vllm: setup ## the same with a real vLLM on the CPU: an image of 5 
 	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3
 	$(BIN)/python -m pytest -q -s -m vllm tests/cluster/test_vllm.py
 
-images: ## build the container images with docker or podman (ONLY=exporter,runner TAG=... PREFIX=... BASE=...)
-	@$(PYTHON) -m tools.build_images --only "$(ONLY)" --tag "$(TAG)" --prefix "$(PREFIX)" --base "$(BASE)"
+images: ## build the container images with docker or podman (ONLY=exporter,runner TAG=... PREFIX=... BASE=... BUILDER=...)
+	@$(PYTHON) -m tools.build_images --only "$(ONLY)" --tag "$(TAG)" --prefix "$(PREFIX)" --base "$(BASE)" --builder "$(BUILDER)"
 
 lint: setup ## formatting, style, types, layer rules, generated files
 	$(BIN)/ruff format --check .

@@ -1,13 +1,13 @@
 """Builds the container images with docker or podman; see docs/guide/images.md.
 
-python -m tools.build_images [--tag TAG] [--only NAMES] [--prefix PREFIX] [--base IMAGE]
+python -m tools.build_images [--tag TAG] [--only NAMES] [--prefix PREFIX] [--base IMAGE] [--builder IMAGE]
 """
 
 import argparse
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tools.images import IMAGES, ROOT, Image, version
 
@@ -22,10 +22,11 @@ class BuildError(Exception):
 def main(words: Sequence[str] | None = None) -> int:
     """Build what the command line says."""
     options = _parser().parse_args(words)
+    bases = {"BASE": options.base, "BUILDER": options.builder}
     try:
         tool = found_tool()
         for image in chosen(options.only):
-            build(tool, image, tag=options.tag or version(), prefix=options.prefix, base=options.base)
+            build(tool, image, tag=options.tag or version(), prefix=options.prefix, bases=bases)
     except BuildError as error:
         print(error, file=sys.stderr)
         return 2
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default="", help=f"names, separated by commas (default: {','.join(IMAGES)})")
     parser.add_argument("--prefix", default="", help="what stands before the names, as in registry.example.org/team/")
     parser.add_argument("--base", default="", help="another base image with Python 3.11 or newer")
+    parser.add_argument("--builder", default="", help="where packages are installed, with pip (default: the base)")
     return parser
 
 
@@ -72,10 +74,10 @@ def found_tool() -> str:
     )
 
 
-def build(tool: str, image: Image, *, tag: str, prefix: str, base: str) -> None:
+def build(tool: str, image: Image, *, tag: str, prefix: str, bases: Mapping[str, str]) -> None:
     """Build an image and say how large it is."""
     name = f"{prefix}{image.reference}:{tag}"
-    arguments = {"VERSION": version(), "REVISION": _revision(), **({"BASE": base} if base else {})}
+    arguments = {"VERSION": version(), "REVISION": _revision(), **{key: base for key, base in bases.items() if base}}
     words = [f"--build-arg={key}={value}" for key, value in arguments.items()]
     # Without times of their own, two builds of the same are the same. BuildKit takes it from the build argument.
     words += ["--timestamp=0"] if tool == "podman" else ["--build-arg=SOURCE_DATE_EPOCH=0"]

@@ -60,7 +60,15 @@ def test_one_image_can_be_built_under_any_name(install: Install) -> None:
 def test_another_base_is_handed_on(install: Install) -> None:
     docker = install("docker")
     build_images.main(["--only", "exporter", "--base", "example.org/python:3.13"])
-    assert "--build-arg=BASE=example.org/python:3.13" in commands(docker, "build")[0]
+    (line,) = commands(docker, "build")
+    assert "--build-arg=BASE=example.org/python:3.13" in line
+    assert "BUILDER" not in line
+
+
+def test_another_builder_is_handed_on(install: Install) -> None:
+    docker = install("docker")
+    build_images.main(["--only", "llamacpp", "--builder", "example.org/python:3.13-full"])
+    assert "--build-arg=BUILDER=example.org/python:3.13-full" in commands(docker, "build")[0]
 
 
 def test_podman_builds_where_docker_does_not_work(install: Install) -> None:
