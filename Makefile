@@ -45,10 +45,10 @@ cluster-test: setup ## the tests on a real cluster of their own, which goes when
 	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3
 	$(BIN)/python -m pytest -q -n $(CLUSTERS) --dist loadfile tests/cluster
 
-cluster-test-faults: setup ## the same with fault after fault under the operator: what CI has no time for (25 minutes)
+cluster-test-faults: setup ## the same with fault after fault under the operator: what CI has no time for (20 minutes)
 	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3
 	$(BIN)/python -m pytest -q -m faults tests/cluster/test_operator_faults.py tests/cluster/test_operator_api_faults.py \
-	  tests/cluster/test_shards.py tests/cluster/test_runner_pod.py
+	  tests/cluster/test_shards.py
 
 cluster-test-vllm: setup ## the same with a real vLLM on the CPU: an image of 5 GB is built (x86-64, 30 GB of disk, ten minutes)
 	@$(BIN)/python -m tests.cluster prepare || test $$? -eq 3
