@@ -1,5 +1,7 @@
 """When a server counts as ready, and how a failure is told."""
 
+import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -113,8 +115,23 @@ async def test_at_the_deadline_the_failure_says_which_check_and_with_what(
 
 
 async def test_a_server_that_is_not_there_is_told(ready: Serve, unused_tcp_port: int) -> None:
-    with pytest.raises(ServerError, match="health: cannot connect to"):
-        await ready(Server(), base_urls=[f"http://127.0.0.1:{unused_tcp_port}/v1"])
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    with pytest.raises(ServerError, match=f"health: cannot connect to {url}/health: Connection refused$") as caught:
+        await ready(Server(), base_urls=[f"{url}/v1"])
+    assert (caught.value.remedy or "").startswith("Check its address, and that it runs.")
+
+
+async def test_a_server_whose_name_nobody_knows_is_told_in_the_resolvers_words(
+    ready: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object, **__: object) -> Awaitable[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
+    with pytest.raises(
+        ServerError, match=r"cannot connect to http://nobody\.invalid/health: Name or service not known$"
+    ):
+        await ready(Server(), base_urls=["http://nobody.invalid/v1"])
 
 
 async def test_a_model_under_another_name_is_told_before_the_deadline(ready: Serve) -> None:

@@ -5,6 +5,7 @@ kernel) can take the place of this one.
 """
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -128,7 +129,7 @@ class AiohttpClient:
             message = f"no connection to {request.url} within {CONNECT_SECONDS:g} s"
             raise CallError(message, kind=ErrorKind.TIMEOUT, before_headers=True) from error
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
-            message = f"cannot connect to {request.url}: {error}"
+            message = f"cannot connect to {request.url}: {_cause(error)}"
             raise CallError(message, kind=ErrorKind.CONNECT, before_headers=True) from error
         except (aiohttp.ClientError, OSError) as error:
             message = f"{request.url} closed the connection before it answered: {_words(error)}"
@@ -184,6 +185,14 @@ def _data(body: bytes) -> bytes | BytesIO | None:
     if not body:
         return None
     return body if len(body) <= _WHOLE_BODY_BYTES else BytesIO(body)
+
+
+def _cause(error: Exception) -> str:
+    """Why there is no connection, in the system's own words: aiohttp's repeat the address, and tell of its settings."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ConnectionError) and cause.errno:
+        return os.strerror(cause.errno)
+    return getattr(cause, "strerror", None) or _words(cause)
 
 
 def _words(error: Exception) -> str:

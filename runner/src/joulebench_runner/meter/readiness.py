@@ -11,7 +11,7 @@ import orjson
 from joulebench_runner.config import Upstream
 from joulebench_runner.errors import ServerError
 from joulebench_runner.journal.clock import SYSTEM_CLOCK, Clock
-from joulebench_runner.meter.client import CallError, Request, TimedClient
+from joulebench_runner.meter.client import CallError, ErrorKind, Request, TimedClient
 from joulebench_runner.meter.credentials import NO_CREDENTIALS, Credentials
 from joulebench_runner.meter.model_list import listed, nearest_first
 from joulebench_runner.meter.replicas import Replicas
@@ -26,10 +26,13 @@ _COMPLETION: Final = "one short completion"
 
 
 class _NotReadyError(Exception):
-    """A check that failed. `settled`: waiting is unlikely to help; `hopeless`: it cannot help."""
+    """A check that failed. `silent`: nobody is there; `settled`: waiting is unlikely to help; `hopeless`: it cannot."""
 
-    def __init__(self, check: str, what: str, *, settled: bool = False, hopeless: bool = False) -> None:
+    def __init__(
+        self, check: str, what: str, *, settled: bool = False, hopeless: bool = False, silent: bool = False
+    ) -> None:
         super().__init__(f"{check}: {what}")
+        self.silent = silent
         self.settled = settled
         self.hopeless = hopeless
 
@@ -203,7 +206,8 @@ class _Replica:
                 finally:
                     response.close()
         except CallError as error:
-            raise _NotReadyError(check, error.message) from error
+            silent = error.kind in {ErrorKind.CONNECT, ErrorKind.TIMEOUT}
+            raise _NotReadyError(check, error.message, silent=silent) from error
         except TimeoutError as error:
             raise _NotReadyError(check, f"{method} {url} did not answer within {ATTEMPT_SECONDS:g} s") from error
         answer = _Answer(response.status, self._hidden(content))
@@ -213,7 +217,7 @@ class _Replica:
 
     def _failure(self, problem: _NotReadyError, waited_seconds: float) -> ServerError:
         upstream = self._upstream
-        remedy = "Look into the server's log."
+        remedy = "Check its address, and that it runs." if problem.silent else "Look into the server's log."
         if problem.hopeless:
             variable = upstream.key_variable
             remedy = f"Check the key in {variable}." if variable else "Name the variable that holds the server's key."
