@@ -177,6 +177,22 @@ def test_every_call_is_counted_and_takes_as_long_as_it_shall(nvml: BuildStub) ->
     assert stub.boards[0].control.calls == calls + 1
 
 
+def test_each_process_has_an_account_of_its_own(nvml: BuildStub) -> None:
+    stub = nvml()
+    handle = start(stub)
+    program = "import pynvml; pynvml.nvmlInit(); [pynvml.nvmlDeviceGetCount() for _ in range(7)]"
+    stub.boards[0].control.latency_ns = 2_000_000
+    own = stub.account(os.getpid())
+    calls, within_ns = own.calls, own.within_ns
+    with subprocess.Popen([sys.executable, "-c", program], env=stub.environment()) as other:
+        assert other.wait(20) == 0
+    assert (own.calls, own.within_ns) == (calls, within_ns)
+    assert stub.account(other.pid).calls == 7
+    pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    assert own.calls == calls + 1
+    assert own.within_ns >= within_ns + 2_000_000
+
+
 def test_a_program_finds_it_by_its_environment(nvml: BuildStub) -> None:
     stub = nvml(boards=3)
     start(stub)
