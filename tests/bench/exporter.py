@@ -308,8 +308,8 @@ def _report(period_ms: int, measured: Measured, stub: StubNvml, peer: Peer) -> N
     own_percent = measured.cpu_percent - measured.driver_percent
     _line("CPU of one core, the driver's time apart", own_percent, CPU_BAR_PERCENT[period_ms], "%")
     print(
-        f"    of {measured.cpu_percent:.2f} % in all, {measured.driver_percent:.2f} % were spent between begin and end of "
-        f"{measured.calls_per_second:.0f} calls/s into the driver's stub, by its account of this process"
+        f"    {measured.cpu_percent:.2f} % in all, less {measured.driver_percent:.2f} % within the driver's stub: from "
+        f"begin to end of {measured.calls_per_second:.0f} calls/s, by its own clock and its account of this process"
     )
     shares = sorted(measured.shares_percent.items(), key=lambda share: -share[1])
     print(f"    by thread: {', '.join(f'{name} {percent:.2f} %' for name, percent in shares)}")

@@ -109,7 +109,8 @@ class Sampler:
         found = (_channel(sensor, device, period_ns, keep_seconds) for sensor in sensors for device in sensor.devices())
         self.channels: Mapping[str, Channel] = {channel.info.uuid: channel for channel in found}
         self._followed: list[tuple[Channel, TickFinder]] = []
-        self._all_followed = False
+        self._on_grid: list[Channel] = []
+        """The others."""
         self._first_due_ns = _NEVER_NS
         """When the first of those that are followed is to be read."""
 
@@ -149,8 +150,7 @@ class Sampler:
             if now_ns >= grid_ns:
                 self._note_suspension()
                 self._fall_idle_or_wake(now_ns)
-                self._round([one for one in self.channels.values() if self._idle or not one.followed])
-                self._choose_followed()
+                self._read_grid()
                 grid_ns = self._next_on_grid(grid_ns)
             if not self._idle:
                 self._read_followed(now_ns)
@@ -184,15 +184,16 @@ class Sampler:
         if self._idle or not self._followed:
             return grid_ns
         due_ns = self._first_due_ns
-        return due_ns if self._all_followed or due_ns < grid_ns else grid_ns
+        return due_ns if due_ns < grid_ns or not self._on_grid else grid_ns
 
     def _choose_followed(self) -> None:
+        """Sort the channels into those two kinds: at the start, and when one changes."""
         self._followed = [
             (channel, channel.finder)
             for channel in self.channels.values()
             if channel.finder is not None and channel.followed
         ]
-        self._all_followed = len(self._followed) == len(self.channels)
+        self._on_grid = [channel for channel in self.channels.values() if not channel.followed]
         self._first_due_ns = min((finder.due_ns for _, finder in self._followed), default=_NEVER_NS)
 
     def _next_on_grid(self, grid_ns: int) -> int:
@@ -226,6 +227,13 @@ class Sampler:
                 channel.ledger.miss()
                 channel.finder.seek(now_ns=self._clock.monotonic_ns())
 
+    def _read_grid(self) -> None:
+        channels = self.channels.values() if self._idle else self._on_grid
+        if channels:
+            self._round(channels)
+        else:
+            self._last_round_ns = None  # whenever the next round comes, it is not late
+
     def _round(self, channels: Iterable[Channel]) -> None:
         late = self._came_late()
         for channel in channels:
@@ -252,12 +260,12 @@ class Sampler:
         for channel, finder in self._followed:
             if finder.due_ns <= until_ns:
                 self._read_due(channel, finder, late_ns=now_ns - finder.due_ns)
-            if finder.due_ns < first_ns:
+            if finder.due_ns < first_ns:  # noqa: PLR1730 - `min` is slow after a sleep
                 first_ns = finder.due_ns
         self._first_due_ns = first_ns
 
     def _read_due(self, channel: Channel, finder: TickFinder, *, late_ns: int) -> None:
-        channel.lag_ns = late_ns if late_ns > 0 else 0
+        channel.lag_ns = late_ns if late_ns > 0 else 0  # noqa: FURB136 - `max` is slow after a sleep
         if finder.period_ns and late_ns > self._late_periods * finder.period_ns:
             channel.ledger.miss()
         self._read(channel, finder)
@@ -293,6 +301,7 @@ class Sampler:
         self.last_read_ns = self._clock.monotonic_ns()
         if channel.finder is not None:
             channel.finder.failed(now_ns=self.last_read_ns)
+            self._choose_followed()
 
     def _tell_finder(self, channel: Channel, finder: TickFinder, tick: Tick, *, start_ns: int) -> None:
         before = finder.state

@@ -131,7 +131,8 @@ class TickFinder:
             self.due_ns = (end_ns // self.grid_ns + 1) * self.grid_ns
         else:
             step_ns = self._step_ns if due_ns < self._overdue_ns else MAX_BRACKET_NS
-            self.due_ns = (end_ns if end_ns > due_ns else due_ns) + step_ns
+            begin_ns = end_ns if end_ns > due_ns else due_ns  # noqa: FURB136 - slower, see above
+            self.due_ns = begin_ns + step_ns
         self._wanted_ns = self.due_ns
 
     def moved(self, *, start_ns: int, end_ns: int, bracket_ns: int) -> None:
@@ -213,7 +214,7 @@ class TickFinder:
         else:
             self._surprises = 0
             margin_ns = self._margin_ns * _NARROWER
-            self._margin_ns = margin_ns if margin_ns > _MIN_MARGIN_NS else _MIN_MARGIN_NS
+            self._margin_ns = margin_ns if margin_ns > _MIN_MARGIN_NS else _MIN_MARGIN_NS  # noqa: FURB136 - slower
 
     def _surprised(self, foresight: Foresight) -> None:
         self._surprises += 1
@@ -238,7 +239,7 @@ class TickFinder:
         if self.grid_ns:
             due_ns = due_ns // self.grid_ns * self.grid_ns
         self._wanted_ns = due_ns
-        self.due_ns = due_ns if due_ns > now_ns else now_ns
+        self.due_ns = due_ns if due_ns > now_ns else now_ns  # noqa: FURB136 - slower
 
 
 def _line_through(times_ns: list[int]) -> tuple[float, float]:
