@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -154,7 +154,8 @@ class StubNvml:
 
     def account(self, process: int) -> Account:
         """Calls of one process that has initialised the library, and the time that they took."""
-        return next(account for account in self.control.accounts if account.process == process)
+        accounts: Iterable[Account] = self.control.accounts
+        return next(account for account in accounts if account.process == process)
 
     def environment(self) -> dict[str, str]:
         """Environment variables under which programs find the stub in place of a driver."""

@@ -108,13 +108,14 @@ class Nvml:
 class Fields:
     """`nvmlDeviceGetFieldValues` of one device with its memory laid out beforehand: a read makes no objects."""
 
-    def __init__(self, nvml: Nvml, handle: object, ids: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, nvml: Nvml, handle: Any, ids: Sequence[tuple[int, int]]) -> None:
         binding = nvml.constants
         self._values = (binding.c_nvmlFieldValue_t * len(ids))()
         for value, (field, scope) in zip(self._values, ids, strict=True):
             value.fieldId, value.scopeId = field, scope
         self._function: Callable[..., int] = binding.nvmlLib.nvmlDeviceGetFieldValues
-        self._arguments = (handle, ctypes.c_int32(len(ids)), ctypes.byref(self._values))
+        # As addresses and a plain number, which ctypes passes on as they are; any other object it converts at each call.
+        self._arguments = (ctypes.byref(handle.contents), len(ids), ctypes.byref(self._values))
         self._nvml = nvml
 
     def wide_reader(self) -> Callable[[], int]:
@@ -130,7 +131,8 @@ class Fields:
         # fields of the structure costs as much as the call itself.
         function, (handle, count, values) = self._function, self._arguments
         layout, memory = self._nvml.constants.c_nvmlFieldValue_t, memoryview(self._values).cast("B")
-        returns, answers = memory.cast("I"), memory.cast(kind)
+        returns: memoryview[int] = memory.cast("I")
+        answers: memoryview[int] = memory.cast(kind)
         return_at, answer_at = layout.nvmlReturn.offset // returns.itemsize, layout.value.offset // answers.itemsize
 
         def read() -> int:
