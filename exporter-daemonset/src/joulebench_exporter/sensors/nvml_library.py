@@ -114,7 +114,7 @@ class Fields:
         for value, (field, scope) in zip(self._values, ids, strict=True):
             value.fieldId, value.scopeId = field, scope
         self._function: Callable[..., int] = binding.nvmlLib.nvmlDeviceGetFieldValues
-        # As addresses and a plain number, which ctypes passes on as they are; any other object it converts at each call.
+        # Addresses and a plain number: ctypes passes them on as they are, and converts anything else at each call.
         self._arguments = (ctypes.byref(handle.contents), len(ids), ctypes.byref(self._values))
         self._nvml = nvml
 
@@ -131,9 +131,9 @@ class Fields:
         # fields of the structure costs as much as the call itself.
         function, (handle, count, values) = self._function, self._arguments
         layout, memory = self._nvml.constants.c_nvmlFieldValue_t, memoryview(self._values).cast("B")
-        returns: memoryview[int] = memory.cast("I")
-        answers: memoryview[int] = memory.cast(kind)
-        return_at, answer_at = layout.nvmlReturn.offset // returns.itemsize, layout.value.offset // answers.itemsize
+        returns, answers = memory.cast("I"), memory.cast(kind)
+        return_at: int = layout.nvmlReturn.offset // returns.itemsize
+        answer_at: int = layout.value.offset // answers.itemsize
 
         def read() -> int:
             result = function(handle, count, values) or returns[return_at]
