@@ -69,7 +69,7 @@ class Account(ctypes.LittleEndianStructure):
         ("process", ctypes.c_uint32),
         ("pad", ctypes.c_uint32),
         ("calls", ctypes.c_uint64),
-        ("within_ns", ctypes.c_uint64),
+        ("cpu_ns", ctypes.c_uint64),
     )
 
 
@@ -153,7 +153,7 @@ class StubNvml:
             board.control.drift_ppb = drift_ppm * 1000
 
     def account(self, process: int) -> Account:
-        """Calls of one process that has initialised the library, and the time that they took."""
+        """Calls of one process that has initialised the library, and the CPU time that they took."""
         accounts: Iterable[Account] = self.control.accounts
         return next(account for account in accounts if account.process == process)
 
