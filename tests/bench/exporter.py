@@ -162,13 +162,14 @@ async def _measure(address: str, url: str, process: psutil.Process, stub: StubNv
     await asyncio.sleep(SETTLE_SECONDS)
     scraper, scrapes = await asyncio.to_thread(Scraper, url), list[float]()
     cpu, threads, begin_ns = process.cpu_times(), _threads(process), time.monotonic_ns()
-    calls, driver_ns = stub.control.calls, stub.control.field_values_ns
+    account = stub.account(process.pid)
+    calls, driver_ns = account.calls, account.cpu_ns
     while time.monotonic_ns() < begin_ns + seconds * 1e9:
         scrapes += await asyncio.to_thread(scraper.scrape, 1)
         left = begin_ns / 1e9 + seconds - time.monotonic()
         await asyncio.sleep(max(0.0, min(SCRAPE_SECONDS, left)))
     used, threads_now, end_ns = process.cpu_times(), _threads(process), time.monotonic_ns()
-    made, driver_ns = stub.control.calls - calls, stub.control.field_values_ns - driver_ns
+    made, driver_ns = account.calls - calls, account.cpu_ns - driver_ns
     elapsed = (end_ns - begin_ns) / 1e9
     wakes_per_second = (threads_now["sampler"].wakes - threads["sampler"].wakes) / elapsed
     floor_percent = await asyncio.to_thread(_floor_percent, wakes_per_second)
@@ -306,7 +307,10 @@ def _report(period_ms: int, measured: Measured, stub: StubNvml, peer: Peer) -> N
     print(f"exporter, {BOARDS} boards with {period_ms} ms counters, {STREAMS} streams, for {seconds:.0f} s")
     own_percent = measured.cpu_percent - measured.driver_percent
     _line("CPU of one core, the driver's time apart", own_percent, CPU_BAR_PERCENT[period_ms], "%")
-    print(f"    and in the driver's stub {measured.driver_percent:.2f} %, {measured.calls_per_second:.0f} calls/s")
+    print(
+        f"    {measured.cpu_percent:.2f} % in all, less {measured.driver_percent:.2f} % within the driver's stub: CPU "
+        f"time from begin to end of {measured.calls_per_second:.0f} calls/s, by its own account of this process"
+    )
     shares = sorted(measured.shares_percent.items(), key=lambda share: -share[1])
     print(f"    by thread: {', '.join(f'{name} {percent:.2f} %' for name, percent in shares)}")
     print(

@@ -15,6 +15,7 @@ from tests.nvml_stub import (
     StubNvml,
 )
 
+from joulebench_api.contracts.device_file import DeviceState
 from joulebench_api.contracts.energy import Domain, Scope, SensorKind
 from joulebench_exporter.errors import SensorReadError, SensorUnavailableError
 from joulebench_exporter.ledger import Ledger
@@ -75,6 +76,26 @@ def test_a_read_is_the_counter_in_one_call(nvml: BuildStub, opened: Callable[...
     counts = [count(sensor) for _ in range(100)]
     assert (control.calls - calls, control.energy_calls - energy_calls) == (100, 100)
     assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize("millijoules", [7, 2**32 + 7, 2**54])
+def test_a_read_is_the_whole_number_that_the_board_shows(
+    nvml: BuildStub, opened: Callable[..., NvmlSensor], millijoules: int
+) -> None:
+    stub = nvml(watts=0, tick_period_ns=0)
+    state = DeviceState(time_ns=time.monotonic_ns(), energy_mj=millijoules, power_mw=0, resting_power_mw=0)
+    stub.boards[0].truth.write(state, points=[(state.time_ns, 1000 * millijoules)])
+    assert count(opened()) == millijoules
+
+
+def test_a_counter_that_fails_is_told_by_its_own_answer(nvml: BuildStub, opened: Callable[..., NvmlSensor]) -> None:
+    stub = nvml()
+    sensor = opened()
+    stub.boards[0].control.energy_error = UNKNOWN_ERROR  # the call succeeds, its only field does not
+    with pytest.raises(SensorReadError, match=str(UNKNOWN_ERROR)):
+        count(sensor)
+    stub.boards[0].control.energy_error = 0
+    assert count(sensor) >= 0
 
 
 def test_the_modules_counter_is_taken_where_the_board_has_none(

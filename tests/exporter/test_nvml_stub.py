@@ -177,6 +177,34 @@ def test_every_call_is_counted_and_takes_as_long_as_it_shall(nvml: BuildStub) ->
     assert stub.boards[0].control.calls == calls + 1
 
 
+def test_each_process_has_an_account_of_its_own(nvml: BuildStub) -> None:
+    stub = nvml()
+    handle = start(stub)
+    program = "import pynvml; pynvml.nvmlInit(); [pynvml.nvmlDeviceGetCount() for _ in range(7)]"
+    own = stub.account(os.getpid())
+    calls, cpu_ns = own.calls, own.cpu_ns
+    with subprocess.Popen([sys.executable, "-c", program], env=stub.environment()) as other:
+        assert other.wait(20) == 0
+    assert (own.calls, own.cpu_ns) == (calls, cpu_ns)
+    assert stub.account(other.pid).calls == 7
+    pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    assert own.calls == calls + 1
+
+
+def test_an_account_is_of_cpu_time_which_a_call_that_sleeps_does_not_take(nvml: BuildStub) -> None:
+    stub = nvml()
+    handle = start(stub)
+    control, own, took_ns = stub.boards[0].control, stub.account(os.getpid()), list[int]()
+    control.latency_ns = 100_000_000
+    for control.latency_sleeps in (1, 0):
+        cpu_ns, thread_ns = own.cpu_ns, time.thread_time_ns()
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+        took_ns.append(own.cpu_ns - cpu_ns)
+        assert 0 < took_ns[-1] <= time.thread_time_ns() - thread_ns
+    sleeping_ns, spinning_ns = took_ns
+    assert sleeping_ns < spinning_ns
+
+
 def test_a_program_finds_it_by_its_environment(nvml: BuildStub) -> None:
     stub = nvml(boards=3)
     start(stub)

@@ -1,5 +1,7 @@
 """The ring: the last ticks, by sequence number and by time."""
 
+import threading
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,9 +72,42 @@ def test_a_window_beyond_what_is_kept_gives_the_nearest_edge() -> None:
     assert sequences(ring.window(from_ns=0, to_ns=10_000)) == [5, 6, 7, 8]
 
 
+def test_what_is_read_between_two_ticks_changes_nothing_for_later_reads() -> None:
+    ring, read = Ring(capacity=4), list[list[int]]()
+    for n in range(1, 8):
+        ring.append(Tick(sequence=n, time_ns=100 * n, bracket_ns=n, energy_mj=7 * n))
+        if n % 3 == 0:
+            read.append(sequences(ring.after(0, limit=10)))
+    assert read == [[1, 2, 3], [3, 4, 5, 6]]
+    assert sequences(ring.after(0, limit=10)) == [4, 5, 6, 7]
+
+
+def test_a_ring_that_grows_keeps_what_nobody_has_read_yet() -> None:
+    ring = filled(capacity=4, ticks=3)
+    ring.grow(capacity=8)
+    assert sequences(ring.after(0, limit=10)) == [1, 2, 3]
+
+
+def test_a_reader_beside_the_writer_gets_each_tick_once() -> None:
+    ring, last, read = Ring(capacity=30_000), 20_000, list[int]()
+
+    def write() -> None:
+        for n in range(1, last + 1):
+            ring.append(Tick(sequence=n, time_ns=100 * n, bracket_ns=n, energy_mj=7 * n))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        read += sequences(ring.after(len(read), limit=1000))
+    writer.join()
+    while part := sequences(ring.after(len(read), limit=1000)):
+        read += part
+    assert read == list(range(1, last + 1))
+
+
 @given(
     capacity=st.integers(min_value=1, max_value=9),
-    ticks=st.integers(min_value=0, max_value=30),
+    ticks=st.integers(min_value=0, max_value=150),
     limit=st.integers(min_value=1, max_value=5),
 )
 def test_following_a_ring_gives_each_kept_tick_once(capacity: int, ticks: int, limit: int) -> None:
@@ -84,8 +119,8 @@ def test_following_a_ring_gives_each_kept_tick_once(capacity: int, ticks: int, l
 
 @given(
     capacity=st.integers(min_value=1, max_value=9),
-    ticks=st.integers(min_value=1, max_value=30),
-    from_ns=st.integers(min_value=0, max_value=3200),
+    ticks=st.integers(min_value=1, max_value=150),
+    from_ns=st.integers(min_value=0, max_value=15_200),
     length_ns=st.integers(min_value=0, max_value=3200),
 )
 def test_a_window_is_what_a_plain_search_finds(capacity: int, ticks: int, from_ns: int, length_ns: int) -> None:

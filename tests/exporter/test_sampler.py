@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -200,16 +201,17 @@ def test_coming_back_from_idleness_is_no_gap(clock: "FakeClock", scripted_sensor
 
 
 class SteppingSensor:
-    """A counter that moves by 2 J every 20 ms of the clock."""
+    """A counter that moves by 2 J every 20 ms of the clock, or more often."""
 
     name = "stepping"
     kind = SensorKind.SIMULATED
     notes: Sequence[str] = ()
 
-    def __init__(self, clock: "FakeClock") -> None:
+    def __init__(self, clock: "FakeClock", *, uuid: str = "gpu-0", period_ns: int = 20_000_000) -> None:
         self._clock = clock
+        self._period_ns = period_ns
         info = DeviceInfo(
-            uuid="gpu-0",
+            uuid=uuid,
             name="GPU",
             domain=Domain.GPU,
             scope=Scope.BOARD,
@@ -224,7 +226,7 @@ class SteppingSensor:
         return [self._device]
 
     def read(self, device: SensorDevice) -> Reading:
-        return Reading(count=self._clock.now_ns // 20_000_000 * 2000)
+        return Reading(count=self._clock.now_ns // self._period_ns * 2000)
 
     def close(self) -> None:
         pass
@@ -244,6 +246,27 @@ def test_a_counter_with_ticks_is_read_when_they_come_and_the_memory_grows_with_t
     assert channel.info.tick_period_seconds == pytest.approx(0.02, rel=1e-3)
     assert channel.reads <= 3000
     assert channel.ring.oldest == 1
+
+
+def test_a_counter_that_moves_too_often_to_be_followed_is_read_on_the_grid(clock: "FakeClock") -> None:
+    sampler = Sampler(sensors=[SteppingSensor(clock, period_ns=1_000_000)], clock=clock, period_ns=PERIOD_NS)
+    clock.oversleeps_ns = [50_000] * 2000
+    sampler.run()
+    (channel,) = sampler.channels.values()
+    assert not channel.followed
+    assert {after - before for before, after in pairwise(clock.waits[-100:])} == {PERIOD_NS}
+    assert channel.info.tick_period_seconds == PERIOD_NS / 1e9
+
+
+def test_a_counter_on_the_grid_and_one_that_is_followed_are_both_read_when_they_want(clock: "FakeClock") -> None:
+    sensors = [SteppingSensor(clock, uuid="gpu-0", period_ns=1_000_000), SteppingSensor(clock, uuid="gpu-1")]
+    sampler = Sampler(sensors=sensors, clock=clock, period_ns=PERIOD_NS)
+    clock.oversleeps_ns = [50_000] * 3000
+    sampler.run()
+    grid, followed = (sampler.channels[uuid].ring.after(0, limit=100_000) for uuid in ("gpu-0", "gpu-1"))
+    assert {after - before for before, after in pairwise(grid.time_ns[-50:])} <= set(range(99_000_000, 101_000_000))
+    assert {after - before for before, after in pairwise(followed.energy_mj[-500:])} == {2000}
+    assert max(followed.bracket_ns[-500:]) <= 5_000_000
 
 
 def test_a_ring_that_grows_keeps_what_it_has() -> None:

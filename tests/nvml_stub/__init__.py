@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ SOURCE: Final = Path(__file__).with_name("stub.c")
 SONAME: Final = "libnvidia-ml.so.1"
 FOLDER_VARIABLE: Final = "JOULEBENCH_NVML_STUB"
 MAX_BOARDS: Final = 16
+MAX_ACCOUNTS: Final = 16
 
 NOT_SUPPORTED: Final = 3
 NO_PERMISSION: Final = 4
@@ -61,6 +62,17 @@ class BoardControl(ctypes.LittleEndianStructure):
     )
 
 
+class Account(ctypes.LittleEndianStructure):
+    """The calls of one process: `struct account` of stub.c."""
+
+    _fields_ = (
+        ("process", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+        ("calls", ctypes.c_uint64),
+        ("cpu_ns", ctypes.c_uint64),
+    )
+
+
 class Control(ctypes.LittleEndianStructure):
     """The file `control`: `struct control` of stub.c."""
 
@@ -73,8 +85,8 @@ class Control(ctypes.LittleEndianStructure):
         ("driver_version", ctypes.c_char * 64),
         ("calls", ctypes.c_uint64),
         ("inits", ctypes.c_uint64),
-        ("field_values_ns", ctypes.c_uint64),
         ("boards", BoardControl * MAX_BOARDS),
+        ("accounts", Account * MAX_ACCOUNTS),
     )
 
 
@@ -139,6 +151,11 @@ class StubNvml:
             board.control.phase_ns = index * tick_period_ns // len(self.boards)
             board.control.jitter_ns = jitter_ns
             board.control.drift_ppb = drift_ppm * 1000
+
+    def account(self, process: int) -> Account:
+        """Calls of one process that has initialised the library, and the CPU time that they took."""
+        accounts: Iterable[Account] = self.control.accounts
+        return next(account for account in accounts if account.process == process)
 
     def environment(self) -> dict[str, str]:
         """Environment variables under which programs find the stub in place of a driver."""

@@ -26,7 +26,7 @@
 enum {
     SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, DRIVER_NOT_LOADED = 9,
     UNKNOWN = 999,
-    MAX_DEVICES = 16, MAX_INSTANCES = 7,
+    MAX_DEVICES = 16, MAX_INSTANCES = 7, MAX_ACCOUNTS = 16,
     FIELD_TOTAL_ENERGY = 83, FIELD_POWER_AVERAGE = 185, FIELD_POWER_INSTANT = 186, FIELD_ENERGY = 191,
     SCOPE_GPU = 0, SCOPE_MODULE = 1,
     VALUE_UINT = 1, VALUE_UNSIGNED_LONG_LONG = 3,
@@ -76,8 +76,12 @@ struct control {
     uint32_t boards_bytes, generation; /* size of board_control; a new generation is a driver that was restarted */
     int32_t init_error, pad;           /* what nvmlInit answers */
     char driver_version[64];
-    uint64_t calls, inits, field_values_ns; /* the last: time within nvmlDeviceGetFieldValues */
+    uint64_t calls, inits;
     struct board_control boards[MAX_DEVICES];
+    struct account { /* of one process, so that it can be told apart from the others on the same boards */
+        uint32_t process, pad;
+        uint64_t calls, cpu_ns; /* CPU time of the calling threads from the begin of a call to its end, for all of them */
+    } accounts[MAX_ACCOUNTS];
 };
 
 struct board { const struct device_file *file; struct board_control *control; int index; };
@@ -86,6 +90,7 @@ struct instance { struct board *parent; int index; };
 static struct control own_control, *control = &own_control;
 static struct board boards[MAX_DEVICES];
 static struct instance instances[MAX_DEVICES][MAX_INSTANCES];
+static struct account nobodys_account, *account = &nobodys_account;
 static int board_count, references;
 static uint32_t generation;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -236,8 +241,20 @@ uint64_t stub_tick_mj(int index, int64_t k) {
 
 /* ---- every call ---- */
 
+/* Ours in `control`, taken if it was nobody's. Where all are taken, our calls are in no account. */
+static struct account *own_account(void) {
+    uint32_t process = (uint32_t)getpid();
+    for (int i = 0; i < MAX_ACCOUNTS; i++) {
+        uint32_t *owner = &control->accounts[i].process, nobody = 0;
+        if (__atomic_compare_exchange_n(owner, &nobody, process, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
+            || nobody == process) return &control->accounts[i];
+    }
+    return &nobodys_account;
+}
+
 static int enter(struct board *board) {
     __atomic_add_fetch(&control->calls, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&account->calls, 1, __ATOMIC_RELAXED);
     if (references == 0 || generation != control->generation) return UNINITIALIZED;
     if (!board) return SUCCESS;
     if (board < boards || board >= boards + board_count) return INVALID_ARGUMENT;
@@ -252,9 +269,23 @@ static int enter(struct board *board) {
     return c->error;
 }
 
-#define ENTER(board) do { int failed = enter(board); if (failed) return failed; } while (0)
+/* Of this thread. A wall clock would go on while others have the processor, and be too good to whoever calls. */
+static uint64_t cpu_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+static void leave(const uint64_t *began_ns) {
+    __atomic_add_fetch(&account->cpu_ns, cpu_ns() - *began_ns, __ATOMIC_RELAXED);
+}
+
+#define ENTER(board) \
+    uint64_t began_ns __attribute__((cleanup(leave))) = cpu_ns(); \
+    do { int failed = enter(board); if (failed) return failed; } while (0)
 #define ENTER_DIAGNOSTICS(board) \
-    do { ENTER(board); if ((board)->control->diagnostics_error) return (board)->control->diagnostics_error; } while (0)
+    ENTER(board); \
+    do { int failed = (board)->control->diagnostics_error; if (failed) return failed; } while (0)
 
 static struct instance *as_instance(void *handle) {
     struct instance *instance = handle;
@@ -271,6 +302,7 @@ int nvmlInitWithFlags(unsigned int flags) {
     __atomic_add_fetch(&control->inits, 1, __ATOMIC_RELAXED);
     int result = found < 0 ? UNKNOWN : control->init_error;
     generation = control->generation;
+    account = own_account();
     if (result) references--;
     pthread_mutex_unlock(&lock);
     return result;
@@ -416,7 +448,6 @@ static int field(struct board *board, struct field_value *value) {
 
 int nvmlDeviceGetFieldValues(void *handle, int count, struct field_value *values) {
     struct board *board = handle;
-    uint64_t began_ns = monotonic_ns();
     ENTER(board);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -425,7 +456,6 @@ int nvmlDeviceGetFieldValues(void *handle, int count, struct field_value *values
         values[i].latency_us = 0;
         values[i].result = field(board, &values[i]);
     }
-    __atomic_add_fetch(&control->field_values_ns, monotonic_ns() - began_ns, __ATOMIC_RELAXED);
     return SUCCESS;
 }
 

@@ -22,6 +22,7 @@ class Ledger:
         self._counter = counter
         self._always = _INTEGRATED if counter.integrated else 0
         self._pending = 0
+        self._wraps_at, self._update_period_ns = counter.wraps_at, counter.update_period_ns
         # Millijoules are counts x this / that; asking the fraction each time would cost four calls.
         self._numerator = counter.microjoules_per_count.numerator
         self._denominator = counter.microjoules_per_count.denominator * 1000
@@ -56,7 +57,7 @@ class Ledger:
 
     def _moved(self, difference: int, *, elapsed_ns: int) -> tuple[int, int]:
         """How many counts the counter has moved on, seen this difference of two reads; and flags."""
-        wraps_at = self._counter.wraps_at
+        wraps_at = self._wraps_at
         if wraps_at is None:
             return (difference, 0) if difference > 0 else (_UNKNOWN, _RESET)
         if self._may_have_wrapped_unseen(wraps_at, elapsed_ns=elapsed_ns):
@@ -80,13 +81,9 @@ class Ledger:
         self._count, self._unchanged_since_ns = count, start_ns
         flags |= self._pending | self._always
         self._pending = 0
-        return Tick(
-            sequence=self._sequence,
-            time_ns=end_ns,
-            bracket_ns=bracket_ns,
-            energy_mj=self._total_counts * self._numerator // self._denominator,
-            flags=flags,
-        )
+        energy_mj = self._total_counts * self._numerator // self._denominator
+        # By position: passing them by name takes twice as long.
+        return Tick(self._sequence, end_ns, bracket_ns, energy_mj, flags)
 
     def _bracket_ns(self, *, start_ns: int, end_ns: int) -> int:
         """The longest time ago that the counter can have moved to its new value."""
@@ -94,6 +91,6 @@ class Ledger:
         if self._count is None:
             return read_ns
         since_old_value_ns = end_ns - self._unchanged_since_ns
-        if self._counter.update_period_ns is None:
+        if self._update_period_ns is None:
             return since_old_value_ns
-        return min(since_old_value_ns, self._counter.update_period_ns + read_ns)
+        return min(since_old_value_ns, self._update_period_ns + read_ns)

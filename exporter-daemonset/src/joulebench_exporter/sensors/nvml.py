@@ -48,6 +48,8 @@ class _Source:
 class _Board:
     """What is needed to read one board; made anew when the library was restarted."""
 
+    __slots__ = ("looker", "read")
+
     def __init__(self, nvml: Nvml, handle: object, source: _Source) -> None:
         fields = nvml.fields(handle, [(source.field, source.scope_id)])
         self.read = fields.narrow_reader() if source.integrated else fields.wide_reader()
@@ -107,7 +109,8 @@ class NvmlSensor:
 
         def count() -> int:
             try:
-                value = (boards.get(uuid) or self._board(uuid)).read()
+                read = (boards.get(uuid) or self._board(uuid)).read
+                value = read()
             except SensorReadError as error:
                 self._recover(uuid, error)
                 raise

@@ -7,7 +7,7 @@ import contextlib
 import ctypes
 import importlib
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from joulebench_exporter.errors import SensorReadError, SensorUnavailableError
 
@@ -108,38 +108,38 @@ class Nvml:
 class Fields:
     """`nvmlDeviceGetFieldValues` of one device with its memory laid out beforehand: a read makes no objects."""
 
-    def __init__(self, nvml: Nvml, handle: object, ids: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, nvml: Nvml, handle: Any, ids: Sequence[tuple[int, int]]) -> None:
         binding = nvml.constants
         self._values = (binding.c_nvmlFieldValue_t * len(ids))()
         for value, (field, scope) in zip(self._values, ids, strict=True):
             value.fieldId, value.scopeId = field, scope
         self._function: Callable[..., int] = binding.nvmlLib.nvmlDeviceGetFieldValues
-        self._arguments = (handle, ctypes.c_int32(len(ids)), ctypes.byref(self._values))
+        # Addresses and a plain number: ctypes passes them on as they are, and converts anything else at each call.
+        self._arguments = (ctypes.byref(handle.contents), len(ids), ctypes.byref(self._values))
         self._nvml = nvml
-        self._first = self._values[0]
-        self._first_value = self._first.value
 
     def wide_reader(self) -> Callable[[], int]:
         """A function that reads the only field, a 64-bit number. It raises NvmlCallError."""
-        function, arguments, first, value = self._function, self._arguments, self._first, self._first_value
-
-        def read() -> int:
-            result = function(*arguments) or first.nvmlReturn
-            if result:
-                raise self._error(result)
-            return value.ullVal  # type: ignore[no-any-return] # the binding has no types
-
-        return read
+        return self._reader("Q")
 
     def narrow_reader(self) -> Callable[[], int]:
         """The same for a 32-bit number."""
-        function, arguments, first, value = self._function, self._arguments, self._first, self._first_value
+        return self._reader("I")
+
+    def _reader(self, kind: Literal["I", "Q"]) -> Callable[[], int]:
+        # The answer is read from its memory: after a sleep, when the processor's caches are cold, asking ctypes for two
+        # fields of the structure costs as much as the call itself.
+        function, (handle, count, values) = self._function, self._arguments
+        layout, memory = self._nvml.constants.c_nvmlFieldValue_t, memoryview(self._values).cast("B")
+        returns, answers = memory.cast("I"), memory.cast(kind)
+        return_at: int = layout.nvmlReturn.offset // returns.itemsize
+        answer_at: int = layout.value.offset // answers.itemsize
 
         def read() -> int:
-            result = function(*arguments) or first.nvmlReturn
+            result = function(handle, count, values) or returns[return_at]
             if result:
                 raise self._error(result)
-            return value.uiVal  # type: ignore[no-any-return] # the binding has no types
+            return answers[answer_at]
 
         return read
 
