@@ -221,7 +221,9 @@ async def test_an_inspect_task_keeps_its_setup_solver_scorer_and_judge(driver: A
         TaskSettings(name="inspect:quiz/letters", params={"wanted": "all"}),
         concurrency=3,
         warmup_queries=1,
-        judge_generation={"temperature": 0.0, "max_tokens": 9, "system_prompt": "Be strict.", "extra_body": {"a": 1}},
+        generation_of_others={
+            "judge": {"temperature": 0.0, "max_tokens": 9, "system_prompt": "Be strict.", "extra_body": {"a": 1}}
+        },
     )
 
     assert ended.code == ExitCode.DONE, ended.log

@@ -19,7 +19,7 @@ from joulebench_api.contracts.summary import (
     Throughput,
     Tokens,
 )
-from joulebench_runner.attribution.arrays import Floats
+from joulebench_runner.attribution.arrays import Bools, Floats
 from joulebench_runner.attribution.buckets import UNATTRIBUTED, Bucket, reason
 from joulebench_runner.results.arrow import pc
 from joulebench_runner.results.calls import CallTable
@@ -175,9 +175,8 @@ def _device(device: DeviceTotals, *, foreign_known: bool) -> DeviceEnergy:
     )
 
 
-def tokens(calls: CallTable) -> Tokens:
-    """Sums over the successful calls that reported them; `calls_without_usage` says how many did not."""
-    turns = calls.is_turn
+def tokens(calls: CallTable, turns: Bools) -> Tokens:
+    """Sums over those of some successful calls that reported them; `calls_without_usage` says how many did not."""
 
     def total(name: str) -> int | None:
         values = (calls.output_tokens if name == "output_tokens" else calls.ints(name))[turns]
