@@ -188,7 +188,7 @@ class ModelUse(Part):
 
 class Latency(Part):
     """TTFT: intended send to first content chunk. TPOT: (last - first content chunk) / (output tokens - 1).
-    E2E: intended send to the last byte. The first two are the model's under test, E2E is over all calls of a question."""
+    E2E: intended send to the last byte. The first two are the model's under test, E2E is over a question's calls."""
 
     ttft_seconds: Distribution | None
     tpot_seconds: Distribution | None

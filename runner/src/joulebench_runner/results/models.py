@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from joulebench_api.contracts.summary import ModelUse
-from joulebench_runner.attribution.arrays import Bools
+from joulebench_runner.attribution.arrays import Bools, as_bools
 from joulebench_runner.attribution.buckets import Bucket
 from joulebench_runner.config import Upstream
 from joulebench_runner.results.calls import CallTable
@@ -32,7 +32,7 @@ def _use(upstream: Upstream, calls: CallTable, energy: RunEnergy) -> ModelUse:
 def _its(upstream: Upstream, calls: CallTable) -> Bools:
     """bool[N]: the calls whose joules are the questions' or the judge's."""
     counted = (calls.bucket == Bucket.QUERIES) | (calls.bucket == Bucket.JUDGE)
-    return counted & equals(calls.table, "alias", upstream.alias)
+    return as_bools(counted & equals(calls.table, "alias", upstream.alias))
 
 
 def _joules(its: Bools, energy: RunEnergy) -> float | None:

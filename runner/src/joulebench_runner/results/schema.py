@@ -134,8 +134,8 @@ QUERIES: Final = _schema(
     Column(
         "tpot_seconds",
         NUMBER,
-        "(Last - first content chunk) / (output tokens - 1), over all calls to the model under test, weighted by tokens;"
-        " null below two tokens or without streaming.",
+        "(Last - first content chunk) / (output tokens - 1), over its calls to the model under test, weighted by"
+        " tokens; null below two tokens or without streaming.",
         "seconds per token",
     ),
     Column("e2e_seconds", NUMBER, "From the first turn's intended send to the last turn's last byte.", SECONDS),
