@@ -149,6 +149,21 @@ def test_joules_that_are_required_need_an_exporter_where_the_submodel_runs() -> 
     assert "first-1" in world.children("Job")
 
 
+@pytest.mark.parametrize(("policy", "begins"), [("Required", False), ("Preferred", True)])
+def test_joules_that_are_required_need_a_submodel_whose_devices_are_known(policy: str, *, begins: bool) -> None:
+    world = World().started(run(submodels=[{"name": "far", "server": EXTERNAL}], energy={"policy": policy}))
+    world.preflight_ends()
+    world.visit()
+    world.servers_answer()
+    world.visit()
+    assert ("first-1" in world.children("Job")) is begins
+    if not begins:
+        assert world.says("EnergyAvailable") == ("False", "DevicesUnknown")
+        assert "the devices behind spec.submodels[0].server.external are not known" in world.message("EnergyAvailable")
+        world.visit(after=3601)
+        assert world.ready == "DevicesUnknown"
+
+
 @pytest.mark.parametrize(("access", "waits"), [("Exclusive", True), ("Shared", False)])
 def test_runs_take_turns_on_a_submodels_server_too(access: str, *, waits: bool) -> None:
     source = {**REF, "access": access}
