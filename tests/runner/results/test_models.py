@@ -60,6 +60,7 @@ def test_each_model_has_its_own_calls_tokens_and_joules(run: Run, three: Any) ->
 def test_tokens_are_of_all_that_worked_on_the_answer_and_speed_is_the_models(run: Run, three: Any) -> None:
     summary, row = helped(run).results(settings=three).summary, run.row("q1", settings=three)
     assert (summary.tokens.output, summary.tokens.prompt) == (10, 20)
+    assert summary.efficiency.joules_per_output_token == 50.0
     assert (row["turns"], row["calls"], row["output_tokens"]) == (2, 3, 10)
     assert (row["ttft_seconds"], row["tpot_seconds"]) == (0.5, pytest.approx(2.5 / 5))
     assert row["e2e_seconds"] == 5.0
@@ -87,6 +88,7 @@ def test_a_submodel_elsewhere_is_missing_from_the_joules_and_that_is_said(run: R
     summary = helped(run).results(settings=remote).summary
     assert (summary.energy.queries_joules, summary.energy.conserved) == (300.0, True)
     assert [one.energy_joules for one in summary.models] == [300.0, None]
+    assert summary.efficiency.joules_per_output_token is None
     assert "joules of the submodel helper are not known" in " ".join(summary.warnings)
     assert run.row("q1", settings=remote)["energy_high_joules"] is None
 

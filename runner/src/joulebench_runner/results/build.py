@@ -89,6 +89,7 @@ def build(
     counts, right = parts.counts(queries), parts.accuracy_of(queries, task)
     energy_part = parts.energy_part(energy, queries, calls, counts.correct, method=method)
     tokens, uses = parts.tokens(calls, calls.is_turn), model_uses(settings.upstreams, calls, energy)
+    unseen = list(unseen_submodels(uses, energy))
     summary = Summary(
         run=settings.run_id,
         name=settings.run_name,
@@ -105,7 +106,7 @@ def build(
         tokens=tokens,
         latency=parts.latency(queries),
         throughput=parts.throughput(windows, counts.answered, tokens.output),
-        efficiency=parts.efficiency(queries, energy_part, right),
+        efficiency=parts.efficiency(queries, energy_part, right, whole=not unseen),
         cost=cost(cost_basis(energy, calls, counts, scored=right is not None), settings.pricing),
         client=Client(limited=False, lag_p99_seconds=None),
         gpus=boards,
@@ -114,7 +115,7 @@ def build(
             *_warnings(journal, problems, settings, energy_part.coverage_percent),
             *suspect_warnings(boards),
             *shared_with(held, series.series),
-            *unseen_submodels(uses, energy),
+            *unseen,
         ],
     )
     tables = {

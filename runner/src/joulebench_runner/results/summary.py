@@ -208,13 +208,17 @@ def throughput(windows: Sequence[Span], answered: int, output_tokens: int | None
     )
 
 
-def efficiency(queries: pa.Table, energy: Energy, right: Accuracy | None) -> Efficiency:
-    """IPJ, IPW, and joules an output token over the questions for which both are known."""
+def efficiency(queries: pa.Table, energy: Energy, right: Accuracy | None, *, whole: bool) -> Efficiency:
+    """IPJ, IPW, and joules an output token over the questions for which both are known.
+
+    `whole`: the joules of all who made the tokens are known.
+    """
     joules_each = energy.per_query.mean if energy.per_query is not None else None
+    each_token = _joules_per_token(floats(queries, "energy_joules"), floats(queries, "output_tokens"))
     return Efficiency(
         ipj=right.value / joules_each if right is not None and joules_each else None,
         ipw=right.value / energy.mean_watts if right is not None and energy.mean_watts else None,
-        joules_per_output_token=_joules_per_token(floats(queries, "energy_joules"), floats(queries, "output_tokens")),
+        joules_per_output_token=each_token if whole else None,
     )
 
 
