@@ -1,6 +1,7 @@
 """BenchmarkRuns and ModelServers on a cluster, as people apply and read them."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,6 +68,12 @@ def example(name: str | None = None, **changed: Mapping[str, Any]) -> Object:
     for field, values in changed.items():
         found["spec"][field] |= values
     return found
+
+
+def guide_blocks(page: str, language: str) -> list[str]:
+    """The blocks of a language in a page of the guide."""
+    text = (REPOSITORY / "docs" / "guide" / page).read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """The operator, installed with the chart: `kubectl apply` ends in results, whatever happens on the way."""
 
+from collections import Counter
+
 import pytest
+import yaml
 from tests.cluster.benchmarks import (
     SLOW,
     Benchmark,
@@ -8,6 +11,8 @@ from tests.cluster.benchmarks import (
     everything_was_answered_once,
     example,
     gpus_in_use,
+    guide_blocks,
+    made,
     model_server,
     pods,
     run,
@@ -24,6 +29,8 @@ from joulebench_api.contracts.energy import SensorKind
 from joulebench_simulator import __version__
 
 pytestmark = pytest.mark.usefixtures("installation")
+
+ABSENT = {"name": "helper", "server": {"modelServerRef": {"name": "absent"}}}
 
 
 def nothing_is_held(benchmark: Benchmark, gpus: list[FakeGpu]) -> None:
@@ -65,6 +72,51 @@ def test_a_run_that_is_applied_ends_in_results_with_the_joules_of_its_own_gpus(
     columns = namespace.kubectl("get", "brun").splitlines()
     assert columns[0].split() == ["NAME", "MODEL", "TASK", "STATUS", "PROGRESS", "ACCURACY", "J/CORRECT", "AGE"]
     assert columns[1].split()[:5] == ["simulated", "simulator", "everyday", "Succeeded", "24/24"]
+
+
+def test_the_guides_task_asks_its_submodel_and_each_has_the_joules_of_its_own_gpu(
+    namespace: Namespace, gpus: list[FakeGpu]
+) -> None:
+    item = yaml.safe_load(guide_blocks("submodels.md", "yaml")[-1])
+    item["spec"] |= {"warmup": {"queries": 0}, "energy": {"policy": "Required", "idleBaseline": "1s"}}
+    for source in (item["spec"], *item["spec"]["submodels"]):
+        source["server"] = made()
+    (task,) = guide_blocks("submodels.md", "python")
+    tasks = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "tasks"}, "data": {"hinted.py": task}}
+    waiting, benchmark = started(namespace, run("waits", submodels=[ABSENT]), tasks, item)
+    servers = {alias: Server(namespace, f"hinted-{alias}") for alias in ("model", "helper")}
+    own = {
+        alias: until(server.devices, what=f"the device of {alias}", timeout_seconds=60)
+        for alias, server in servers.items()
+    }
+    benchmark.wait("Succeeded")
+
+    summary, status = benchmark.summary, benchmark.status
+    assert (summary.counts.answered, summary.energy.conserved) == (4, True)
+    everything_was_answered_once(benchmark, questions=4)
+    # Two GPUs, one for each, and nothing of the one's calls on the other's.
+    by_device = {device.device: device.queries_joules for device in summary.energy.devices}
+    by_alias = {use.alias: use.energy_joules for use in summary.models}
+    assert by_alias == {alias: by_device[device] for alias, (device,) in own.items()}
+    assert len(by_device) == 2
+    assert min(by_device.values()) > 0
+    calls = benchmark.rows("turns")
+    assert Counter((call["alias"], call["role"]) for call in calls) == {
+        ("model", "model"): 4,
+        ("helper", "submodel"): 4,
+    }
+    for row in benchmark.rows("queries"):
+        assert row["energy_mj"] == sum(call["energy_mj"] for call in calls if call["query_id"] == row["query_id"])
+    (resolved,) = status["resolved"]["submodels"]
+    assert (resolved["name"], resolved["engineVersion"]) == ("helper", __version__)
+    assert "hinted-helper" in resolved["url"]
+    nothing_is_held(benchmark, gpus)
+
+    assert waiting.reason() == "ServerNotFound"
+    assert "spec.submodels[0].server.modelServerRef.name: there is no ModelServer absent" in waiting.message
+    namespace.kubectl("delete", "brun", "hinted", "waits", "--timeout=10s")
+    left = ("get", "msrv,deploy,svc,job,pod,cm,pvc", "--selector=joulebench.dev/run=hinted")
+    until(lambda: not namespace.kubectl(*left), what="the end of all that the run made", timeout_seconds=60)
 
 
 def test_a_real_model_on_the_cpu_answers_and_its_run_says_that_it_has_no_joules(namespace: Namespace) -> None:

@@ -210,6 +210,7 @@ _RULES: list[tuple[str, Changes, bool]] = [
     ("run", {"spec.submodels": [{"name": "critic", "server": EXTERNAL}]}, True),
     ("run", {"spec.submodels": [{"name": "model", "server": EXTERNAL}]}, False),
     ("run", {"spec.submodels": [{"name": "judge", "server": EXTERNAL}]}, False),
+    ("run", {"spec.submodels": [{"name": "grader", "server": EXTERNAL}]}, False),
     ("run", {"spec.submodels": [{"name": "a", "server": EXTERNAL}, {"name": "a", "server": EXTERNAL}]}, False),
     ("run", {"spec.judge": {"server": TEMPLATE, "generation": {"temperature": 0}}}, True),
     ("run", {"spec.judge": {}}, False),

@@ -220,8 +220,8 @@ class DriverSettings(Settings):
     """Null: all questions are asked. Else every COUNT-th record from the INDEX-th on; `concurrency` and a count in
     `max_errors` are then the shard's own part."""
     generation: GenerationSettings = Field(default_factory=GenerationSettings)
-    judge_generation: GenerationSettings = Field(default_factory=GenerationSettings)
-    """Of each call to the judge; null = as the scorer asks."""
+    generation_of_others: dict[str, GenerationSettings] = Field(default_factory=dict)
+    """Of each call to the judge or a submodel, by its alias; null = as the caller asks."""
     seed: int = 42
     epochs: int = 1
     concurrency: int = 1

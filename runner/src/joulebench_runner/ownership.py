@@ -49,6 +49,10 @@ class OwnPods:
         }
         return frozenset(by_list | by_name)
 
+    def are_one_server(self, one: str, other: str) -> bool:
+        """Whether two aliases name the same Deployment."""
+        return bool(self.deployments.get(one)) and self.deployments[one] == self.deployments.get(other)
+
     def pod_at(self, url: str) -> Pod | None:
         """The pod behind the address of a replica, if it was listed with that address."""
         return self.by_address.get(urlsplit(url).hostname or "")

@@ -33,4 +33,7 @@ def lacks_energy(energy: EnergySettings, summary: "Summary") -> bool:
 
 def _is_measured(energy: EnergySettings, summary: "Summary") -> bool:
     coverage = summary.energy.coverage_percent
-    return summary.energy.total_joules is not None and coverage is not None and coverage >= energy.min_coverage_percent
+    # An answer's joules are not all known while those of a submodel are not.
+    helped_unseen = any(use.role == "submodel" and use.calls and use.energy_joules is None for use in summary.models)
+    is_covered = coverage is not None and coverage >= energy.min_coverage_percent
+    return summary.energy.total_joules is not None and is_covered and not helped_unseen

@@ -49,6 +49,21 @@ def test_keys_of_models_are_the_meter_s_and_preflight_s_alone() -> None:
     assert holders == {"meter", "preflight"}
 
 
+def test_what_a_user_mounts_for_a_task_is_where_it_is_looked_for_and_asked() -> None:
+    overlay = {
+        "spec": {"volumes": [{"name": "tasks", "configMap": {"name": "tasks"}}]},
+        "container": {"env": [{"name": "A", "value": "b"}], "volumeMounts": [{"name": "tasks", "mountPath": "/tasks"}]},
+    }
+    for world in (_external(runner={"podTemplate": overlay}), World().started(run(runner={"podTemplate": overlay}))):
+        (job,) = world.children("Job")
+        found = _containers(_spec(world, job))
+        mounts = {
+            name for name, one in found.items() if "/tasks" in [mount["mountPath"] for mount in one["volumeMounts"]]
+        }
+        assert mounts == found.keys() - {"meter"}
+        assert {name for name, one in found.items() if _variables(one).get("A") == "b"} == mounts
+
+
 def test_headers_of_a_server_come_from_the_secret_and_are_the_meter_s_and_preflight_s_alone() -> None:
     headers = {"headersSecretRef": {"name": "gateway"}}
     world = World().started(run(server={"external": {**EXTERNAL["external"], **headers}}))

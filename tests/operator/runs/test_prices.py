@@ -41,5 +41,12 @@ def test_a_judge_has_prices_of_its_own() -> None:
     assert priced.tokens == {"judge": TokenPrices(input_per_million=Decimal(1))}
 
 
+def test_a_submodel_has_prices_of_its_own() -> None:
+    submodels = [{"name": "small", "server": {"external": {**EXTERNAL["external"], "model": "other"}}}]
+    priced = found(submodels=submodels, fleet={"tokens": {"other": {"inputPerMillion": 1}}})
+    assert priced is not None
+    assert priced.tokens == {"small": TokenPrices(input_per_million=Decimal(1))}
+
+
 def test_without_prices_nothing_is_said() -> None:
     assert found(fleet={}) is None

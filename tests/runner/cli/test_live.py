@@ -47,6 +47,13 @@ def test_a_server_that_keeps_us_waiting_says_what_is_missing() -> None:
     assert describe(late) == "waiting for the model server (12 s) | not ready yet: health: connection refused"
 
 
+def test_of_several_servers_the_one_that_is_missing_is_named() -> None:
+    model = ServerState(alias="model", state="ready")
+    helper = ServerState(alias="helper", state="waiting", message="health: connection refused")
+    late = status(Stage.STARTUP, since=12.0).model_copy(update={"servers": [model, helper]})
+    assert describe(late).endswith("| not ready yet: helper: health: connection refused")
+
+
 @pytest.mark.parametrize("stage", [Stage.RUN, Stage.EXPORT])
 def test_a_store_that_is_away_is_told_and_one_that_is_not_is_not(stage: Stage) -> None:
     fine = StoreState(url="s3://bench/run", behind=1)

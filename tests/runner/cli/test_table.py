@@ -19,6 +19,7 @@ from joulebench_api.contracts.summary import (
     Energy,
     Latency,
     Model,
+    ModelUse,
     Prices,
     Stored,
     Summary,
@@ -93,6 +94,23 @@ def test_the_table_says_what_a_correct_answer_cost() -> None:
     assert "30.0 J = 24.0 J questions, 6.00 J idle" in text
     assert "50.0 ms median" in text
     assert "runs/x" in text
+
+
+def test_several_models_are_told_apart() -> None:
+    tokens = Tokens(prompt=100, cached_prompt=0, output=1234, calls_without_usage=0)
+    known = {"role": "submodel", "name": "small", "calls": 3, "tokens": tokens}
+    models = [
+        ModelUse.model_validate({**known, "alias": "model", "role": "model", "name": "big", "energy_joules": 18.0}),
+        ModelUse.model_validate({**known, "alias": "helper", "energy_joules": 6.0}),
+        ModelUse.model_validate(
+            {**known, "alias": "far", "energy_joules": None, "tokens": tokens.model_copy(update={"output": None})}
+        ),
+    ]
+    lines = [" ".join(line.strip("\u2502 ").split()) for line in printed(summary(models=models)).splitlines()]
+    assert "model \u2502 18.0 J, 3 calls, 1,234 output tokens (big)" in lines
+    assert "helper \u2502 6.00 J, 3 calls, 1,234 output tokens (small)" in lines
+    assert "far \u2502 not known, 3 calls (small)" in lines
+    assert "(big)" not in printed(summary(models=models[:1]))
 
 
 def test_what_is_not_known_is_said_not_shown_as_zero() -> None:

@@ -5,6 +5,7 @@ A process costs seconds (inspect-ai is imported), so each test checks one course
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -221,7 +222,9 @@ async def test_an_inspect_task_keeps_its_setup_solver_scorer_and_judge(driver: A
         TaskSettings(name="inspect:quiz/letters", params={"wanted": "all"}),
         concurrency=3,
         warmup_queries=1,
-        judge_generation={"temperature": 0.0, "max_tokens": 9, "system_prompt": "Be strict.", "extra_body": {"a": 1}},
+        generation_of_others={
+            "judge": {"temperature": 0.0, "max_tokens": 9, "system_prompt": "Be strict.", "extra_body": {"a": 1}}
+        },
     )
 
     assert ended.code == ExitCode.DONE, ended.log
@@ -258,6 +261,51 @@ async def test_an_inspect_task_keeps_its_setup_solver_scorer_and_judge(driver: A
     assert [one["content"] for one in verdict.body["messages"]] == ["Be strict.", "Is it right?"]
     two_turns = f"/m/model/q/{begun['letter-c']['query_id']}.0/v1/chat/completions"
     assert [prompt_of(event.body) for event in asked if event.path == two_turns] == ["Say C Think."] * 2
+
+
+async def test_a_task_asks_its_submodels_by_their_roles(driver: Any, meter: Any, says: Says) -> None:
+    meter.aliases = ["model", "helper", "idler", "judge"]
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return await says("hint" if "/m/helper/" in request.path else "C")(request, body)
+
+    meter.answer = answer
+    ended = await driver.run(
+        TaskSettings(name="inspect:quiz/helped"),
+        concurrency=2,
+        warmup_queries=0,
+        generation={"temperature": 0.75, "system_prompt": "Be nice."},
+        generation_of_others={"helper": {"max_tokens": 20, "system_prompt": "Be brief."}},
+    )
+
+    assert ended.code == ExitCode.DONE, ended.log
+    assert [body["correct"] for body in meter.bodies("finish")] == [True, True]
+    ids = {body["record_id"]: body["query_id"] for body in meter.bodies("begin")}
+    asked = [event for event in meter.events if event.kind == "call"]
+    paths = Counter(event.path.removesuffix("/v1/chat/completions") for event in asked)
+    # Each call bears the question that made it, also those that are made at once.
+    assert paths == {
+        **{f"/m/helper/q/{query}.0": 2 for query in ids.values()},
+        **{f"/m/model/q/{query}.0": 1 for query in ids.values()},
+        f"/m/judge/q/{ids['judge']}.0": 1,
+    }
+    hints = [event.body for event in asked if "/m/helper/" in event.path]
+    # What the run says of its submodel goes before the caller's wishes; what it says of the model is for that alone.
+    assert {(body["max_tokens"], body["top_p"], body.get("temperature")) for body in hints} == {(20, 0.5, None)}
+    assert {body["messages"][0]["content"] for body in hints} == {"Be brief."}
+    answers = [event.body for event in asked if "/m/model/" in event.path]
+    assert {(body["temperature"], body["messages"][0]["content"]) for body in answers} == {(0.75, "Be nice.")}
+    assert {body["messages"][-1]["content"] for body in answers} == {"hint hint"}
+
+
+async def test_a_submodel_that_the_run_does_not_have_fails_the_question(driver: Any, meter: Any, says: Says) -> None:
+    meter.answer = says("C")
+    ended = await driver.run(TaskSettings(name="inspect:quiz/helped", limit=1), warmup_queries=0)
+
+    assert ended.code == ExitCode.DONE, ended.log
+    [finished] = meter.bodies("finish")
+    assert "Model role 'helper' is required" in finished["error"]
+    assert not [event for event in meter.events if event.kind == "call"]
 
 
 async def test_fixed_length_asks_prompts_whose_length_the_server_confirmed(

@@ -15,7 +15,7 @@ import pytest
 
 from joulebench_api.contracts.energy import Method
 from joulebench_api.contracts.meter import Begin, DriverDone, Finalise, Finish, Plan, ResolvedTask, Stage, StageEvent
-from joulebench_api.contracts.summary import Energy, Summary
+from joulebench_api.contracts.summary import Energy, ModelUse, Summary, Tokens
 from joulebench_runner.config import EnergySettings, MeterSettings, StoreSettings, Upstream
 from joulebench_runner.errors import ExitCode, RunnerError
 from joulebench_runner.journal.reader import read
@@ -270,7 +270,7 @@ async def test_settings_that_cannot_be_read_are_told(tmp_path: Path) -> None:
 
 
 def summary_with(**energy: Any) -> Summary:
-    """Only `energy` and `stored` matter to a verdict."""
+    """Only `energy`, `models` and `stored` matter to a verdict."""
     fields: dict[str, Any] = {"stored": None, "energy": Energy.model_construct(method=Method.PHASE, **energy)}
     return Summary.model_construct(**fields)
 
@@ -292,6 +292,24 @@ def test_a_completed_run_needs_the_energy_that_was_required(
     energy = EnergySettings(policy=policy)
     summary = summary_with(total_joules=joules, coverage_percent=coverage)
     assert verdict("completed", energy=energy, summary=summary) is code
+
+
+@pytest.mark.parametrize(
+    ("role", "calls", "joules", "code"),
+    [
+        ("submodel", 2, None, ExitCode.REQUIREMENT_NOT_MET),
+        ("submodel", 2, 1.0, ExitCode.DONE),
+        ("submodel", 0, None, ExitCode.DONE),
+        ("judge", 2, None, ExitCode.DONE),
+    ],
+)
+def test_required_energy_is_not_whole_without_that_of_a_submodel_that_was_asked(
+    role: Any, calls: int, joules: float | None, code: ExitCode
+) -> None:
+    tokens = Tokens(prompt=None, cached_prompt=None, output=None, calls_without_usage=0)
+    use = ModelUse(alias="helper", role=role, name="small", calls=calls, tokens=tokens, energy_joules=joules)
+    summary = summary_with(total_joules=10.0, coverage_percent=100.0).model_copy(update={"models": [use]})
+    assert verdict("completed", energy=EnergySettings(policy="Required"), summary=summary) is code
 
 
 @pytest.mark.parametrize(

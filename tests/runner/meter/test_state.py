@@ -70,6 +70,12 @@ def test_tokens_per_second_are_those_of_the_last_ten_seconds(state: MeterState, 
     assert state.progress().output_tokens == 80
 
 
+def test_tokens_of_submodels_count_for_the_answer(state: MeterState) -> None:
+    state.on_call(call(output_tokens=7, role="submodel", alias="helper"), usage_missing=None)
+    state.on_call(call(output_tokens=5), usage_missing=None)
+    assert state.progress().output_tokens == 12
+
+
 def test_tokens_of_judge_and_warmup_are_not_the_models(state: MeterState) -> None:
     state.on_call(call(output_tokens=50, role="judge", alias="judge"), usage_missing=None)
     state.on_call(call(output_tokens=50, stage="warmup"), usage_missing=None)

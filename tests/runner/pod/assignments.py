@@ -40,7 +40,7 @@ def external(url: str, *, model: str = "simulator", key_variable: str | None = N
     """A server that others run, as it stands in an assignment."""
     return AssignedServer(
         alias=alias,
-        role="judge" if alias == "judge" else "model",
+        role="judge" if alias == "judge" else "model" if alias == "model" else "submodel",
         model=model,
         url=url,
         routing="Service",

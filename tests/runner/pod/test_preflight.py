@@ -28,6 +28,7 @@ from joulebench_runner.store.patience import ONE_TRY
 
 ROWS = [{"question": f"How many are 3 and {more}?", "answer": f"#### {3 + more}"} for more in range(3)]
 KEY = "JOULEBENCH_KEY_MODEL"
+SUBMODEL = {"name": "small", "server": {"modelServerRef": {"name": "s"}}}
 
 
 @pytest.fixture
@@ -215,8 +216,8 @@ def test_a_package_s_good_task_is_resolved(places: Places) -> None:
             Reason.NOT_SUPPORTED,
         ),
         (
-            {"submodels": [{"name": "small", "server": {"modelServerRef": {"name": "s"}}}]},
-            "spec.submodels",
+            {"load": {"stages": [{"name": "a", "rate": 1, "requests": 2}]}, "epochs": 1},
+            "spec.load",
             Reason.NOT_SUPPORTED,
         ),
     ],
@@ -229,6 +230,7 @@ def test_what_cannot_be_done_is_refused(spec: dict[str, Any], field: str, reason
 
 def test_what_can_be_done_is_not_refused() -> None:
     assert list(check_support(assignment(spec={"energy": {"attribution": "Equal"}, "sandbox": {"mode": "None"}}))) == []
+    assert list(check_support(assignment(spec={"submodels": [SUBMODEL]}))) == []
 
 
 # The store.
@@ -420,6 +422,24 @@ async def test_the_judge_is_looked_at_too(answering: Any) -> None:
     [problem] = await looked(assignment(spec={"judge": judge}, servers=servers))
     assert problem.field == "spec.judge.server.external.url"
     assert "HTTP 400: go away" in problem.message
+
+
+async def test_a_submodel_is_looked_at_too(answering: Any) -> None:
+    url, key = await answering(200, '{"data": [{"id": "big"}]}'), "JOULEBENCH_KEY_SMALL_ONE"
+    source = {"external": {"url": url, "model": "small", "apiKeySecretRef": {"name": "keyless"}}}
+    spec = {"submodels": [SUBMODEL, {"name": "small-one", "server": source}]}
+    server = external(url, model="small", alias="small-one", key_variable=key)
+    assigned = assignment(spec=spec, servers=[SERVER, server])
+
+    [problem] = check_keys(assigned, environ={})
+    assert told([problem]) == [
+        ("spec.submodels[1].server.external.apiKeySecretRef", Reason.SECRET_UNAVAILABLE, "keyless")
+    ]
+    assert "nothing in its key 'api-key'" in problem.message
+    assert await looked(assigned) == []
+
+    [problem] = await looked(assigned, **{key: "k"})
+    assert told([problem]) == [("spec.submodels[1].server.external.model", Reason.ENDPOINT_UNREACHABLE, "small")]
 
 
 # The whole.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.runner.pod.assignments import SERVER, assignment, external
 
-from joulebench_api.contracts.assignment import Assignment
+from joulebench_api.contracts.assignment import AssignedServer, Assignment
 from joulebench_api.contracts.energy import Domain
 from joulebench_api.contracts.summary import Prices, TokenPrices
 from joulebench_api.loading import Loaded
@@ -73,6 +73,17 @@ SPECS: tuple[dict[str, Any], ...] = (
     {"task": {"name": "gsm8k", "subset": "socratic", "split": "train", "limit": 2, "source": {"claim": {"name": "c"}}}},
     {"cost": {"currency": "CHF", "electricityPerKWh": "0.27", "acceleratorPerHour": 2, "carbonGramsPerKWh": 30}},
     {"judge": {"server": EXTERNAL, "generation": {"temperature": 0, "maxTokens": 5, "systemPrompt": "Be strict."}}},
+    {
+        "submodels": [
+            {"name": "a", "server": EXTERNAL, "generation": {"maxTokens": 5}},
+            {"name": "b", "server": EXTERNAL},
+        ]
+    },
+    {
+        "submodels": [
+            {"name": "a", "server": {"external": EXTERNAL["external"] | {"tokenPrices": {"inputPerMillion": 1}}}}
+        ]
+    },
     {"judge": {"server": {"external": EXTERNAL["external"] | {"tokenPrices": {"inputPerMillion": "0.25"}}}}},
 )
 
@@ -131,6 +142,25 @@ def test_servers_are_found_by_the_topology_unless_others_run_them() -> None:
     assert (second.base_urls, second.key_variable) == (["https://judge.example/v1"], "JOULEBENCH_KEY_JUDGE")
     assert not second.measured
     assert {one.ready_timeout_seconds for one in (first, second)} == {77}
+
+
+def test_a_submodel_has_an_upstream_generation_and_prices_under_its_name() -> None:
+    priced = EXTERNAL["external"] | {"tokenPrices": {"inputPerMillion": "0.25"}}
+    submodels = [
+        {"name": "small", "server": {"modelServerRef": {"name": "s"}}, "generation": {"maxTokens": 7}},
+        {"name": "far", "server": {"external": priced}},
+    ]
+    here = AssignedServer(alias="small", role="submodel", model="tiny", health_path="/health", metrics_path="/metrics")
+    there = external("https://api.example/v1", model="wise", key_variable="JOULEBENCH_KEY_FAR", alias="far")
+    assigned = assignment(spec={"submodels": submodels}, servers=[SERVER, here, there])
+    found, asked = meter(assigned), driver_settings(assigned, POD)
+    assert [(one.alias, one.role, one.measured) for one in found.upstreams] == [
+        ("model", "model", True), ("small", "submodel", True), ("far", "submodel", False),
+    ]  # fmt: skip
+    assert (found.upstreams[1].base_urls, found.upstreams[2].key_variable) == ([], "JOULEBENCH_KEY_FAR")
+    assert found.energy.problem is None
+    assert found.pricing.tokens == {"far": TokenPrices(input_per_million=Decimal("0.25"))}
+    assert {alias: one.max_tokens for alias, one in asked.generation_of_others.items()} == {"small": 7}
 
 
 def test_the_exporters_are_those_of_the_topology_reached_as_the_operator_says() -> None:

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from tests.synthetic_run import write_run
 
 from joulebench_api.contracts.energy import SensorKind
-from joulebench_api.contracts.summary import Gpu, Range
+from joulebench_api.contracts.summary import Gpu, ModelUse, Range, Tokens
 from joulebench_runner.errors import BadInputError, RunnerError
 from joulebench_runner.report import report_or_warning, view, write_report
 from joulebench_runner.report.figures import bin_edges, figures
@@ -57,6 +58,18 @@ def test_the_page_says_what_was_run_and_what_it_cost(tmp_path: Path) -> None:
         "A processor",
     ):
         assert words in text, words
+
+
+def test_several_models_have_a_part_of_the_page_and_one_has_none(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    assert "<h2>The models</h2>" not in page(run)
+    tokens = Tokens(prompt=10, cached_prompt=0, output=20, calls_without_usage=0)
+    uses = [
+        ModelUse(alias=alias, role=role, name=f"{alias}-7b", calls=4, tokens=tokens, energy_joules=8.0)
+        for alias, role in (("model", "model"), ("helper", "submodel"))
+    ]
+    text = own_text(page(replace(run, summary=run.summary.model_copy(update={"models": uses}))))
+    assert "<dt>helper</dt><dd>8.00 J, 4 calls, 20 output tokens  (helper-7b)</dd>" in text
 
 
 @pytest.mark.parametrize(

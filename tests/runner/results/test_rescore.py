@@ -136,6 +136,16 @@ def test_inspects_scorers_judge_the_samples_of_its_logs(  # noqa: PLR0917 - fixt
     assert rows(again)["q1"]["scorer"] == f"inspect_ai/{name}"
 
 
+def test_a_task_may_be_a_single_file(
+    run: Any, settings: Any, tmp_path: Path, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one_file_of_tasks.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = recorded(run, settings, tmp_path / "run", task="inspect:one_file_of_tasks/letters")
+    (before.path / "logs").symlink_to(logs)
+    assert [row["correct"] for row in rows(redo(before, rescored(before, scorer=None))).values()] == [True, False]
+
+
 @pytest.mark.parametrize("scorer", ["model_graded_qa", "model_graded_fact"])
 def test_a_scorer_that_asks_a_model_is_refused(
     run: Any, settings: Any, tmp_path: Path, logs: Path, scorer: str

@@ -11,6 +11,9 @@ MODEL_ALIAS = "model"
 
 JUDGE_ALIAS = "judge"
 
+GRADER_ROLE = "grader"
+"""The role under which inspect-ai's own scorers look for a judge; no submodel may have it for a name."""
+
 
 def query_id(*, task: str, dataset_revision: str, record_id: str, epoch: int) -> str:
     """The identity of one question of one epoch: 16 hex digits, the same on every machine and in every attempt."""

@@ -161,7 +161,8 @@ class Energy(Part):
 
 
 class Tokens(Part):
-    """Token counts as the server reported them; null where it did not."""
+    """Token counts as the servers reported them; null where they did not. Those of a whole run are of the model under
+    test and its submodels together; `models` tells them apart."""
 
     prompt: int | None
     cached_prompt: int | None
@@ -169,9 +170,25 @@ class Tokens(Part):
     calls_without_usage: int
 
 
+class ModelUse(Part):
+    """One model of the run, and what the measured questions asked of it. The joules of all add up to those of the
+    questions and the judge."""
+
+    alias: str
+    """`model`, `judge`, or a submodel's name."""
+    role: Literal["model", "judge", "submodel"]
+    name: str
+    """As its server knows it."""
+    calls: int
+    """For the questions, failed ones and retries included."""
+    tokens: Tokens
+    energy_joules: float | None
+    """Of these calls; null where its devices are not measured."""
+
+
 class Latency(Part):
     """TTFT: intended send to first content chunk. TPOT: (last - first content chunk) / (output tokens - 1).
-    E2E: intended send to the last byte."""
+    E2E: intended send to the last byte. The first two are the model's under test, E2E is over a question's calls."""
 
     ttft_seconds: Distribution | None
     tpot_seconds: Distribution | None
@@ -285,12 +302,14 @@ class Cost(Part):
     carbon_grams: CostFigure = Field(default_factory=CostFigure)
     """energy_kwh x carbon_grams_per_kwh, grams of CO2 equivalents."""
     tokens: CostFigure = Field(default_factory=CostFigure)
-    """What the same tokens (the judge's apart) cost at the API prices."""
+    """What the same tokens of the model under test cost at the API prices."""
+    submodel_tokens: CostFigure = Field(default_factory=CostFigure)
+    """The same for all submodels together."""
     judge_tokens: CostFigure = Field(default_factory=CostFigure)
     """The same for the judge."""
     paid: CostFigure = Field(default_factory=CostFigure)
     """One figure for the money: electricity and accelerators, as far as they are known, or, where neither is, the
-    tokens; with the judge's tokens if they have a price. `paid_for` names what is in it."""
+    tokens; with the submodels' and the judge's tokens if they have a price. `paid_for` names what is in it."""
     paid_for: list[str] = Field(default_factory=list)
 
 
@@ -339,6 +358,8 @@ class Summary(Part):
     accuracy: Accuracy | None
     """Null for tasks that are not scored."""
     energy: Energy
+    models: list[ModelUse] = Field(default_factory=list)
+    """The model under test, then submodels and judge. Empty in summaries of releases that did not tell them apart."""
     tokens: Tokens
     latency: Latency
     throughput: Throughput

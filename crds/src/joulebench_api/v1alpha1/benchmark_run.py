@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
-from joulebench_api.contracts.identity import JUDGE_ALIAS, MODEL_ALIAS
+from joulebench_api.contracts.identity import GRADER_ROLE, JUDGE_ALIAS, MODEL_ALIAS
 from joulebench_api.problems import shown
 from joulebench_api.v1alpha1.agent import Agent, Sandbox
 from joulebench_api.v1alpha1.base import ApiModel
@@ -25,22 +25,25 @@ from joulebench_api.v1alpha1.task import Task
 from joulebench_api.v1alpha1.texts import Duration, SubmodelName
 from joulebench_api.v1alpha1.values import ValueRule
 
+_RESERVED = (MODEL_ALIAS, JUDGE_ALIAS, GRADER_ROLE)
+
 
 def _not_reserved(name: str) -> Iterable[Violation]:
-    if name in {MODEL_ALIAS, JUDGE_ALIAS}:
+    if name in _RESERVED:
         message = f"{shown(name)} is taken by the run's own servers"
         yield Violation(path=(), message=message, remedy="choose another name", value=name)
 
 
-_NOT_RESERVED = Cel(f"!(self in ['{MODEL_ALIAS}', '{JUDGE_ALIAS}'])", "is taken by the run's own servers")
+_NOT_RESERVED = Cel(f"!(self in {list(_RESERVED)})", "is taken by the run's own servers")
 
 
 class Submodel(ApiModel):
-    """Another model that an agent may call, by its name."""
+    """Another model that the task or the agent may ask: inspect-ai's model role of this name."""
 
     name: Annotated[SubmodelName, ValueRule(_not_reserved, (_NOT_RESERVED,))]
     server: ServerSource
     generation: Generation | None = None
+    """Of each call to it; goes before what the caller asks for."""
 
 
 class Judge(ApiModel):
@@ -111,7 +114,7 @@ class BenchmarkRunSpec(ApiModel):
     server: ServerSource
     """The model under test."""
     submodels: Annotated[tuple[Submodel, ...], ListMap(), Field(max_length=8)] = ()
-    """Other models that the agent may call, by their names."""
+    """Other models that the task or the agent may ask, by their names. Their joules count for the question."""
     judge: Judge | None = None
     """Scores answers, where the task needs one; its joules are counted apart."""
     task: Task

@@ -205,7 +205,7 @@ class ContainerSecurityContext(ApiModel):
 
 
 class PodOverlayContainer(ApiModel):
-    """What may be added to a pod's main container."""
+    """What may be added to a pod's main container; in a runner's pod, to those that begin it as well."""
 
     env: Env | None = None
     env_from: Annotated[tuple[EnvFromSource, ...], Field(max_length=32)] | None = None

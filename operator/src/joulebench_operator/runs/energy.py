@@ -29,7 +29,11 @@ def energy(run: ResolvedRun, servers: tuple[Located, ...], context: Context) -> 
     if policy is EnergyPolicy.DISABLED:
         return Energy(_no(Reason.DISABLED, "spec.energy.policy is Disabled"), may_begin=True)
     if not measured or not is_measured(servers[0].server):
-        return Energy(_no(Reason.DEVICES_UNKNOWN, _UNKNOWN), may_begin=not is_required)
+        return Energy(_no(Reason.DEVICES_UNKNOWN, _unknown(servers[0])), may_begin=not is_required)
+    unseen = next(filter(_is_unseen_submodel, servers), None)
+    if is_required and unseen is not None:
+        # Its joules are the questions' too; without them there are no whole ones.
+        return Energy(_no(Reason.DEVICES_UNKNOWN, _unknown(unseen)), may_begin=False)
     if context.settings.exporter_namespace is None:
         return Energy(_no(Reason.NO_EXPORTER, "no energy exporter is installed"), may_begin=not is_required)
     waits = [located.server.party.field for located in measured if not located.is_complete]
@@ -40,7 +44,13 @@ def energy(run: ResolvedRun, servers: tuple[Located, ...], context: Context) -> 
     return _on_nodes(set[str]().union(*(located.nodes for located in measured)), context, is_required=is_required)
 
 
-_UNKNOWN = "the devices behind spec.server.external are not known; add podSelector, or use modelServerRef or template"
+def _is_unseen_submodel(located: Located) -> bool:
+    return located.server.party.role == "submodel" and not is_measured(located.server)
+
+
+def _unknown(located: Located) -> str:
+    field = located.server.party.field
+    return f"the devices behind {field}.external are not known; add podSelector, or use modelServerRef or template"
 
 
 def _on_nodes(nodes: set[str], context: Context, *, is_required: bool) -> Energy:

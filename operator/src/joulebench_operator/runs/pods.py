@@ -11,7 +11,7 @@ from joulebench_operator import objects
 from joulebench_operator.names import ATTEMPT_LABEL, FINALISE_PART, PREFLIGHT_PART, RUN_LABEL, RUNNER_PART
 from joulebench_operator.objects import Object
 from joulebench_operator.pods import security
-from joulebench_operator.pods.overlay import lay, plain
+from joulebench_operator.pods.overlay import lay, merged, plain
 from joulebench_operator.runs.assignment import has_topology, headers_reference, is_data_mounted, key_reference
 from joulebench_operator.runs.names import Names
 from joulebench_operator.runs.resolution import ResolvedRun
@@ -90,8 +90,14 @@ def _volumes(plan: PodPlan, containers: tuple[str, ...]) -> list[Mounted]:
 
 
 def _laid(plan: PodPlan, template: Object, *, container: str) -> Object:
-    runner = plan.run.spec.runner
-    return lay(template, container=container, overlay=runner.pod_template, placement=runner.placement)
+    """With what the user adds: to `container`, and to those before it, which look for the same task."""
+    overlay, placement = plan.run.spec.runner.pod_template, plan.run.spec.runner.placement
+    laid = lay(template, container=container, overlay=overlay, placement=placement)
+    begins = laid["spec"].get("initContainers")
+    if begins and overlay is not None:
+        added = plain(overlay.container)
+        laid["spec"]["initContainers"] = [merged(one, added) for one in begins]
+    return laid
 
 
 def labels(names: Names, part: str) -> dict[str, str]:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from joulebench_api.conditions import Reason
 from joulebench_api.configuration import ExternalEndpoints, OperatorConfiguration
+from joulebench_api.parties import parties
 from joulebench_api.v1alpha1.benchmark_run import BenchmarkRunSpec
 from joulebench_operator.decision import Settings
-from joulebench_operator.runs.parties import parties
 from joulebench_operator.runs.refusal import RefusedRunError
 from joulebench_operator.servers.allowed import check_images, check_service_account
 

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 from joulebench_api.configuration import OperatorConfiguration
 from joulebench_api.contracts.summary import Prices, TokenPrices
+from joulebench_api.parties import parties
 from joulebench_api.v1alpha1.benchmark_run import BenchmarkRunSpec
-from joulebench_operator.runs.parties import parties
 
 
 def prices(written: BenchmarkRunSpec, configuration: OperatorConfiguration) -> Prices | None:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from joulebench_api.conditions import ConditionType, Reason
 from joulebench_api.errors import ApiError
+from joulebench_api.parties import Party, parties
 from joulebench_api.v1alpha1.benchmark_run import BenchmarkRunSpec
 from joulebench_api.v1alpha1.kubernetes import Queue
 from joulebench_api.v1alpha1.model_server import ModelServerSpec
@@ -20,7 +21,6 @@ from joulebench_operator.objects import Object
 from joulebench_operator.runs import recorded
 from joulebench_operator.runs.metadata import passed_on
 from joulebench_operator.runs.names import Names
-from joulebench_operator.runs.parties import Party, parties
 from joulebench_operator.runs.refusal import refused
 from joulebench_operator.runs.trouble import Trouble, reason_of
 from joulebench_operator.servers.plan import ServerPlan, server_plan

@@ -55,10 +55,11 @@ def _behind(status: MeterStatus) -> str:
 
 def _waiting_for(status: MeterStatus) -> str:
     """What a server still lacks, once it has lacked it for a while."""
-    missing = [server.message for server in status.servers if server.state == "waiting" and server.message]
+    missing = [server for server in status.servers if server.state == "waiting" and server.message]
     if not missing or status.stage_started_seconds_ago < PATIENCE_SECONDS:
         return ""
-    return f" | not ready yet: {missing[0]}"
+    which = f"{missing[0].alias}: " if len(status.servers) > 1 else ""
+    return f" | not ready yet: {which}{missing[0].message}"
 
 
 def _counts(progress: Progress) -> str:

@@ -203,7 +203,7 @@ def _call(call: Mapping[str, Any]) -> str:
     ending = f"failed: {call['error_kind']} {call['error']}" if call["error"] else f"ended: {call['finish_reason']}"
     retry = f", retry {call['retry']}" if call["retry"] else ""
     return (
-        f"{call['role']}{retry}, attempt {call['attempt']}; {_energy(call)}; {_times(call)}; {_tokens(call)}; {ending}"
+        f"{call['alias']}{retry}, attempt {call['attempt']}; {_energy(call)}; {_times(call)}; {_tokens(call)}; {ending}"
     )
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from joulebench_api.contracts.summary import Accuracy, CostFigure, Distribution, Energy, Summary
 from joulebench_runner.report import REPORT
-from joulebench_runner.results.words import NOT_KNOWN, costs, digits, joules, kind_in_words, seconds
+from joulebench_runner.results.words import NOT_KNOWN, by_model, costs, digits, joules, kind_in_words, seconds
 
 
 def print_summary(summary: Summary, *, folder: Path, console: Console | None = None) -> None:
@@ -75,6 +75,7 @@ def _rows(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.accuracy is not None:
         yield "energy per correct answer", _per_correct(energy, counts.correct)
     yield "energy in all", _where(energy)
+    yield from ((f"  {alias}", words) for alias, words in by_model(summary.models))
     yield from costs(summary.cost)
     yield "output tokens", _tokens(summary)
     yield "TTFT", _seconds(latency.ttft_seconds)

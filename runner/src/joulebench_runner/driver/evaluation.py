@@ -3,7 +3,7 @@
 import contextlib
 import importlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +12,8 @@ from inspect_ai.model import GenerateConfig, Model
 from inspect_ai.solver import Solver, chain
 from inspect_ai.util import display_type
 
-from joulebench_api.contracts.identity import JUDGE_ALIAS, MODEL_ALIAS
-from joulebench_runner.config import DriverSettings
+from joulebench_api.contracts.identity import GRADER_ROLE, JUDGE_ALIAS, MODEL_ALIAS
+from joulebench_runner.config import DriverSettings, GenerationSettings
 from joulebench_runner.driver.generation import as_inspect
 from joulebench_runner.driver.loaded import LoadedTask
 from joulebench_runner.driver.provider import metered_model
@@ -22,8 +22,6 @@ from joulebench_runner.driver.session import Session
 from joulebench_runner.errors import RunnerError
 
 LOGS: Final = "logs"
-_GRADER: Final = "grader"
-"""The role under which inspect-ai's own scorers look for a judge."""
 
 # inspect-ai imports it when an evaluation starts; here that is done while the model server still loads.
 with contextlib.suppress(ImportError):
@@ -45,7 +43,7 @@ async def evaluate(
     logs = await eval_async(
         _prepared(loaded, session),
         model=metered_model(proxy_url=proxy_url, alias=MODEL_ALIAS),
-        model_roles=_roles(proxy_url, aliases, judge=GenerateConfig(**as_inspect(settings.judge_generation))),
+        model_roles=_roles(proxy_url, aliases, generation=settings.generation_of_others),
         epochs=settings.epochs,
         fail_on_error=False,
         retry_on_error=0,
@@ -86,18 +84,22 @@ def _solvers(setup: Solver | Sequence[Solver] | None) -> list[Solver]:
 
 
 def _roles(
-    proxy_url: str, aliases: Iterable[str], *, judge: GenerateConfig
+    proxy_url: str, aliases: Iterable[str], *, generation: Mapping[str, GenerationSettings]
 ) -> dict[str, str | Model | list[str] | list[Model]]:
     """Every other model of the run under its alias; the judge also under the name that inspect-ai's scorers ask for.
 
-    `judge`: how the judge is asked.
+    `generation`: how they are asked, by alias.
     """
     roles: dict[str, str | Model | list[str] | list[Model]] = {
-        alias: metered_model(proxy_url=proxy_url, alias=alias, config=judge if alias == JUDGE_ALIAS else None)
+        alias: metered_model(proxy_url=proxy_url, alias=alias, config=_config(generation.get(alias)))
         for alias in aliases
         if alias != MODEL_ALIAS
     }
-    return roles | ({_GRADER: roles[JUDGE_ALIAS]} if JUDGE_ALIAS in roles else {})
+    return roles | ({GRADER_ROLE: roles[JUDGE_ALIAS]} if JUDGE_ALIAS in roles else {})
+
+
+def _config(options: GenerationSettings | None) -> GenerateConfig | None:
+    return None if options is None else GenerateConfig(**as_inspect(options))
 
 
 def _log_folder(run_dir: Path) -> Path:

@@ -11,7 +11,7 @@ from joulebench_api.engines.arguments import render
 from joulebench_api.errors import ApiError
 from joulebench_api.loading import Loaded, load
 from joulebench_api.v1alpha1 import BenchmarkRun, BenchmarkRunSpec
-from joulebench_runner.config import MeterSettings, StoreSettings
+from joulebench_runner.config import MeterSettings, StoreSettings, Upstream
 from joulebench_runner.errors import BadInputError
 from joulebench_runner.local.addresses import check_free
 from joulebench_runner.local.attempts import Attempt
@@ -125,7 +125,7 @@ def _meter_settings(
         proxy_port=port,
         ready_file=sockets / "meter.json",
         outcome_file=sockets / "meter-outcome.json",
-        upstreams=[serving.upstream for serving in served],
+        upstreams=[_upstream(serving, served[0], sensor=sensor) for serving in served],
         energy=energy_settings(run.spec, served[0], exporter=f"unix:{sockets / 'exporter.sock'}", domains=domains),
         # The server is stopped before the results are written, so that its shutdown is in them.
         finalise_on="request",
@@ -134,6 +134,12 @@ def _meter_settings(
         pricing=pricing_settings(run.spec),
         model_files={one.upstream.alias: one.model_file for one in served if one.model_file is not None},
     )
+
+
+def _upstream(serving: Serving, model: Serving, *, sensor: str) -> Upstream:
+    """Simulated devices serve the simulator that has them, and nobody else on this machine."""
+    is_seen = serving.device_files or not model.device_files or sensor != SIMULATED
+    return serving.upstream if is_seen else serving.upstream.model_copy(update={"measured": False})
 
 
 def _store(spec: BenchmarkRunSpec, name: str, *, below: Path) -> StoreSettings | None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from joulebench_api.contracts.device_file import SUFFIX
-from joulebench_api.contracts.identity import JUDGE_ALIAS, MODEL_ALIAS
 from joulebench_api.engines import simulator
 from joulebench_api.engines.arguments import render
 from joulebench_api.engines.command import EngineCommand
@@ -19,6 +18,7 @@ from joulebench_api.engines.registry import engine_of, local_builder
 from joulebench_api.engines.simulator import device_count
 from joulebench_api.errors import ApiError, UnsupportedSpecError
 from joulebench_api.loading import Loaded, server_spec
+from joulebench_api.parties import Party, parties
 from joulebench_api.secrets import environment_name
 from joulebench_api.v1alpha1 import BenchmarkRunSpec, External, ModelServerSpec, ServerSource
 from joulebench_api.v1alpha1.engine import Engine
@@ -67,30 +67,31 @@ class Simulation:
 
 
 def servings(loaded: Loaded, spec: BenchmarkRunSpec, *, simulation: Simulation) -> list[Serving]:
-    """How the model under test and, if there is one, the judge are served; the model comes first."""
-    model = _serving(loaded, spec.server, MODEL_ALIAS, spec=spec, simulation=simulation)
-    if spec.judge is None:
-        return [model]
-    if _same_server(spec.server, spec.judge.server):
-        shared = model.upstream.model_copy(update={"alias": JUDGE_ALIAS, "role": "judge"})
-        return [model, replace(model, upstream=shared, command=None)]
-    if spec.judge.server.external is None:
+    """How the model under test and the others of the run, submodels and judge, are served; the model comes first."""
+    first, *others = parties(spec)
+    model = _serving(loaded, first, spec=spec, simulation=simulation)
+    return [model, *(_other(loaded, party, model, spec=spec, simulation=simulation) for party in others)]
+
+
+def _other(loaded: Loaded, party: Party, model: Serving, *, spec: BenchmarkRunSpec, simulation: Simulation) -> Serving:
+    """One beside the model under test: a server that is up already, or the model's own."""
+    if _same_server(spec.server, party.source):
+        shared = model.upstream.model_copy(update={"alias": party.alias, "role": party.role})
+        return replace(model, upstream=shared, command=None)
+    if party.source.external is None:
         raise BadInputError(
-            "spec.judge.server: a local run starts one model server, the one under test",
-            remedy="name the judge under external, or use the model's own modelServerRef",
+            f"{party.field}: a local run starts one model server, the one under test",
+            remedy=f"name the {party.role} under external, or use the model's own modelServerRef",
         )
-    return [model, _serving(loaded, spec.judge.server, JUDGE_ALIAS, spec=spec, simulation=simulation)]
+    return _serving(loaded, party, spec=spec, simulation=simulation)
 
 
 def _same_server(one: ServerSource, other: ServerSource) -> bool:
     return one.model_server_ref is not None and one.model_server_ref == other.model_server_ref
 
 
-def _serving(
-    loaded: Loaded, source: ServerSource, alias: str, *, spec: BenchmarkRunSpec, simulation: Simulation
-) -> Serving:
-    path = "spec.server" if alias == MODEL_ALIAS else "spec.judge.server"
-    role = "model" if alias == MODEL_ALIAS else "judge"
+def _serving(loaded: Loaded, party: Party, *, spec: BenchmarkRunSpec, simulation: Simulation) -> Serving:
+    alias, role, path, source = party.alias, party.role, party.field, party.source
     found = server_spec(loaded, source)
     seconds = spec.timeouts.server_ready.seconds
     if isinstance(found, External):

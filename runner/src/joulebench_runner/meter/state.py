@@ -143,7 +143,7 @@ class MeterState:
             self._errors.append(f"call to {record.alias}: {record.error_kind}{status}")
         elif usage_missing is not None:
             self.find(record.alias, f"the server of {record.alias!r} does not report usage")
-        if record.role == "model" and record.output_tokens and record.stage == Stage.RUN:
+        if record.role != "judge" and record.output_tokens and record.stage == Stage.RUN:
             self._tokens.add(record.output_tokens, now_ns=self._clock.monotonic_ns())
 
     def on_server(self, alias: str, state: ServerStateName, *, message: str | None = None) -> None:

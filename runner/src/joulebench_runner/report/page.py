@@ -19,7 +19,7 @@ from joulebench_runner.report.provenance import groups
 from joulebench_runner.report.questions import Questions
 from joulebench_runner.report.tables import Tables
 from joulebench_runner.results.folder import RunFolder
-from joulebench_runner.results.words import costs, joules
+from joulebench_runner.results.words import by_model, costs, joules
 
 _DISTRIBUTIONS = ("energy_joules", "ttft_seconds", "tpot_seconds", "e2e_seconds")
 
@@ -38,6 +38,7 @@ def render(run: RunFolder, tables: Tables, questions: Questions) -> str:
         kind_line=view.kind_line(summary),
         warnings=view.warnings(run),
         split=view.split(summary.energy),
+        models=list(by_model(summary.models)),
         boards=view.board_rows(summary.gpus),
         stages=view.stage_rows(summary.stages),
         stage_colours={stage.value: colour for stage, colour in STAGE_COLOURS.items()},

@@ -175,7 +175,7 @@ _REASONS: Mapping[str, str] = {
 
 def _of_questions(energy: Energy) -> Iterator[Part]:
     if energy.prefill_joules is None or energy.decode_joules is None:
-        yield _part("questions", energy.queries_joules, "the model's calls for questions", "#2f86c9")
+        yield _part("questions", energy.queries_joules, "calls to the model and its submodels for questions", "#2f86c9")
         return
     yield _part("prefill", energy.prefill_joules, "questions, before the first token", "#1b5e94")
     yield _part("decode", energy.decode_joules, "questions, after it", "#2f86c9")

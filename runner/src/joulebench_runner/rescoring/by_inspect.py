@@ -69,9 +69,13 @@ def inspect_verdicts(
 
 def _import_scorers(package: str | None) -> None:
     """Scorers are known once their modules are imported; packages list theirs in `_registry`."""
-    for name in () if package is None else (package, f"{package}._registry"):
-        if importlib.util.find_spec(name.partition(".")[0]) is not None and importlib.util.find_spec(name) is not None:
-            importlib.import_module(name)
+    found = None if package is None else importlib.util.find_spec(package)
+    if found is None:
+        return
+    importlib.import_module(found.name)
+    # A task may also be a single file, which has no modules below it.
+    if found.submodule_search_locations is not None and importlib.util.find_spec(f"{found.name}._registry") is not None:
+        importlib.import_module(f"{found.name}._registry")
 
 
 def _scorers(log: EvalLog, name: str | None) -> list[Scorer]:

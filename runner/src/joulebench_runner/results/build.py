@@ -24,6 +24,7 @@ from joulebench_runner.results.cost_basis import cost_basis
 from joulebench_runner.results.device_looks import all_looks, gpus, query_columns
 from joulebench_runner.results.device_looks import warnings as suspect_warnings
 from joulebench_runner.results.energy import RunEnergy, run_energy
+from joulebench_runner.results.models import model_uses, unseen_submodels
 from joulebench_runner.results.others import actions_table, energy_table, server_metrics_table
 from joulebench_runner.results.ownership import holdings, own_pods, shared_with
 from joulebench_runner.results.queries import queries_table
@@ -87,7 +88,8 @@ def build(
     task = resolved_task(journal)
     counts, right = parts.counts(queries), parts.accuracy_of(queries, task)
     energy_part = parts.energy_part(energy, queries, calls, counts.correct, method=method)
-    tokens = parts.tokens(calls)
+    tokens, uses = parts.tokens(calls, calls.is_turn), model_uses(settings.upstreams, calls, energy)
+    unseen = list(unseen_submodels(uses, energy))
     summary = Summary(
         run=settings.run_id,
         name=settings.run_name,
@@ -100,10 +102,11 @@ def build(
         counts=counts,
         accuracy=right,
         energy=energy_part,
+        models=uses,
         tokens=tokens,
         latency=parts.latency(queries),
         throughput=parts.throughput(windows, counts.answered, tokens.output),
-        efficiency=parts.efficiency(queries, energy_part, right),
+        efficiency=parts.efficiency(queries, energy_part, right, whole=not unseen),
         cost=cost(cost_basis(energy, calls, counts, scored=right is not None), settings.pricing),
         client=Client(limited=False, lag_p99_seconds=None),
         gpus=boards,
@@ -112,6 +115,7 @@ def build(
             *_warnings(journal, problems, settings, energy_part.coverage_percent),
             *suspect_warnings(boards),
             *shared_with(held, series.series),
+            *unseen,
         ],
     )
     tables = {

@@ -69,6 +69,11 @@ class CallTable:
         return equals(self.table, "role", "judge")
 
     @cached_property
+    def is_model(self) -> Bools:
+        """bool[N]: calls to the model under test."""
+        return equals(self.table, "role", "model")
+
+    @cached_property
     def succeeded(self) -> Bools:
         """bool[N]: answered in full."""
         status = self.ints("status")
@@ -76,7 +81,7 @@ class CallTable:
 
     @cached_property
     def is_turn(self) -> Bools:
-        """bool[N]: a successful call for a question, not the judge's."""
+        """bool[N]: a successful call for a question, to the model under test or a submodel; not the judge's."""
         return self.succeeded & ~self.is_judge & (self.query >= 0)
 
     @cached_property

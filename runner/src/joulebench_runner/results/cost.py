@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Final
 
-from joulebench_api.contracts.identity import JUDGE_ALIAS
+from joulebench_api.contracts.identity import JUDGE_ALIAS, MODEL_ALIAS
 from joulebench_api.contracts.summary import Cost, CostBasis, CostFigure, Prices, Summary, TokenPrices, TokensOfServer
 
 MJ_PER_KWH: Final = 3_600_000_000
@@ -33,9 +33,8 @@ def cost(basis: CostBasis, prices: Prices) -> Cost:
     hours = _accelerator_hours(basis)
     electricity = _times(kwh, prices.electricity_per_kwh, "cost.electricityPerKWh")
     accelerators = _accelerators(basis, prices)
-    tokens = _tokens({alias: used for alias, used in basis.tokens.items() if alias != JUDGE_ALIAS}, prices)
-    judge_tokens = _tokens({alias: used for alias, used in basis.tokens.items() if alias == JUDGE_ALIAS}, prices)
-    paid = _paid({"electricity": electricity, "accelerators": accelerators}, tokens, judge_tokens)
+    by_party = {name: _tokens(used, prices) for name, used in _by_party(basis).items()}
+    paid = _paid({"electricity": electricity, "accelerators": accelerators}, by_party)
     return Cost(
         prices=prices,
         basis=basis,
@@ -44,8 +43,7 @@ def cost(basis: CostBasis, prices: Prices) -> Cost:
         accelerator_hours=_figure(hours, basis),
         accelerators=_figure(accelerators, basis),
         carbon_grams=_figure(_times(kwh, prices.carbon_grams_per_kwh, "cost.carbonGramsPerKWh"), basis),
-        tokens=_figure(tokens, basis),
-        judge_tokens=_figure(judge_tokens, basis),
+        **{name: _figure(amount, basis) for name, amount in by_party.items()},
         paid=_figure(sum(paid.values(), Fraction(0)) if paid else "nothing that was paid for has a price", basis),
         paid_for=list(paid),
     )
@@ -89,6 +87,15 @@ def _times(amount: Known, price: decimal.Decimal | None, field: str) -> Known:
     return amount if isinstance(amount, str) else amount * Fraction(price)
 
 
+def _by_party(basis: CostBasis) -> dict[str, dict[str, TokensOfServer]]:
+    """The tokens of each alias by the figure that they belong to."""
+    figures = {MODEL_ALIAS: "tokens", JUDGE_ALIAS: "judge_tokens"}
+    found: dict[str, dict[str, TokensOfServer]] = {"tokens": {}, "submodel_tokens": {}, "judge_tokens": {}}
+    for alias, used in basis.tokens.items():
+        found[figures.get(alias, "submodel_tokens")][alias] = used
+    return found
+
+
 def _tokens(used: Mapping[str, TokensOfServer], prices: Prices) -> Known:
     """The sum over some servers; the first reason why it is not known."""
     if not used:
@@ -115,14 +122,13 @@ def _tokens_of(alias: str, used: TokensOfServer, prices: TokenPrices | None) -> 
     return amount / _MILLION
 
 
-def _paid(own: Mapping[str, Known], tokens: Known, judge_tokens: Known) -> dict[str, Fraction]:
+def _paid(own: Mapping[str, Known], tokens: Mapping[str, Known]) -> dict[str, Fraction]:
     """What stands for the money that was spent. Electricity and an API's price are two prices of the same work."""
     found = {name: amount for name, amount in own.items() if not isinstance(amount, str)}
-    if not found and not isinstance(tokens, str):
-        found["tokens"] = tokens
-    if not isinstance(judge_tokens, str):
-        found["judge_tokens"] = judge_tokens
-    return found
+    bought = {name: amount for name, amount in tokens.items() if not isinstance(amount, str)}
+    if found:
+        bought.pop("tokens", None)
+    return found | bought
 
 
 def _figure(total: Known, basis: CostBasis) -> CostFigure:

@@ -40,7 +40,7 @@ def _by_product(accelerators: Iterable[DeviceTotals]) -> dict[str, int]:
 
 
 def _tokens(calls: CallTable) -> dict[str, TokensOfServer]:
-    """By alias, over the calls that were answered for the questions, the judge's among them."""
+    """By alias, over the calls that were answered for the questions, those of submodels and judge among them."""
     aliases = codes(calls.table["alias"])
     counted = calls.is_turn | (calls.is_judge & calls.succeeded)
     found = {}

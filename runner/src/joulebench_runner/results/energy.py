@@ -154,7 +154,7 @@ def run_energy(
     if run.problem is not None:
         return run
     aliases = {upstream.alias for upstream in upstreams if upstream.measured}
-    run.foreign_reason = _foreign_reason(journal, upstreams)
+    run.foreign_reason = _foreign_reason(journal, upstreams, own or OwnPods())
     totals = {_identity(one.series): DeviceTotals(one.series.facts) for one in chosen}
     who = _Who(journal, calls, aliases=aliases, own=own, method=settings.method, kappa=kappa)
     for window in windows:
@@ -408,14 +408,25 @@ def _foreign(
     return found
 
 
-def _foreign_reason(journal: Journal, upstreams: Sequence[Upstream]) -> str | None:
+def _foreign_reason(journal: Journal, upstreams: Sequence[Upstream], own: OwnPods) -> str | None:
     """Why foreign load is not known; None where every measured server told how many requests were running."""
     table = journal.tables[Kind.SCRAPE]
-    told = set(table.filter(pc.is_valid(table["running"]))["alias"].to_pylist())
-    silent = sorted(upstream.alias for upstream in upstreams if upstream.measured and upstream.alias not in told)
+    aliases = set(table.filter(pc.is_valid(table["running"]))["alias"].to_pylist())
+    told = [upstream for upstream in upstreams if upstream.alias in aliases]
+    silent = sorted(
+        upstream.alias
+        for upstream in upstreams
+        if upstream.measured and not any(_are_one_server(upstream, other, own) for other in told)
+    )
     if not silent:
         return None
     return f"the server of {', '.join(silent)} does not tell how many requests are running"
+
+
+def _are_one_server(one: Upstream, other: Upstream, own: OwnPods) -> bool:
+    """Whether two aliases are one server, which is asked for its metrics under one of them alone."""
+    same_address = bool(one.base_urls) and one.base_urls == other.base_urls
+    return one.alias == other.alias or same_address or own.are_one_server(one.alias, other.alias)
 
 
 def _attribute_window(

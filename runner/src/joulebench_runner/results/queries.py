@@ -116,17 +116,18 @@ class _Group:
 
 def _call_columns(queries: int, calls: CallTable) -> dict[str, ArrowColumn]:
     turns, all_calls = _Group.of(calls.is_turn, calls, queries), _Group.of(~calls.is_judge, calls, queries)
-    first, last = turns.first(), turns.last()
-    final = taken(calls.table, last)
+    # Speed is the model's under test: submodels run elsewhere, at a pace of their own.
+    own = _Group.of(calls.is_turn & calls.is_model, calls, queries)
+    final = taken(calls.table, own.last())
     return {
         **{name: _token_sum(turns, values) for name, values in _tokens(calls).items()},
         "finish_reason": final["finish_reason"],
         "server_pod": final["server_pod"],
         "turns": pa.array(turns.count()),
         "calls": pa.array(all_calls.count()),
-        "ttft_seconds": nullable_floats(_at(calls.seconds("first_content_ns", "intended_ns"), first)),
-        "tpot_seconds": nullable_floats(_seconds_per_token(turns, calls)),
-        "e2e_seconds": nullable_floats(_end_to_end_seconds(turns, calls, first)),
+        "ttft_seconds": nullable_floats(_at(calls.seconds("first_content_ns", "intended_ns"), own.first())),
+        "tpot_seconds": nullable_floats(_seconds_per_token(own, calls)),
+        "e2e_seconds": nullable_floats(_end_to_end_seconds(turns, calls, turns.first())),
     }
 
 

@@ -116,24 +116,26 @@ QUERIES: Final = _schema(
     Column("error", TEXT, "Why the question failed; `not finished` where the run ended before its answer."),
     Column("started_at", MOMENT, "When it was begun, UTC, by the meter's clock."),
     *_TOKENS,
-    Column("finish_reason", TEXT, "Why the last successful call stopped, in the server's words."),
+    Column(
+        "finish_reason", TEXT, "Why the last successful call to the model under test stopped, in the server's words."
+    ),
     Column(
         "turns",
         WHOLE,
-        "Successful model calls; no column counts the judge's.",
+        "Successful calls to the model under test and its submodels; no column counts the judge's.",
     ),
-    Column("calls", WHOLE, "All model calls, failed ones and retries included."),
+    Column("calls", WHOLE, "All calls to them, failed ones and retries included."),
     Column(
         "ttft_seconds",
         NUMBER,
-        "First turn: intended send to first content chunk; null if it was not streamed.",
+        "First call to the model under test: intended send to first content chunk; null if it was not streamed.",
         SECONDS,
     ),
     Column(
         "tpot_seconds",
         NUMBER,
-        "(Last - first content chunk) / (output tokens - 1), over all turns, weighted by tokens; null below two tokens"
-        " or without streaming.",
+        "(Last - first content chunk) / (output tokens - 1), over its calls to the model under test, weighted by"
+        " tokens; null below two tokens or without streaming.",
         "seconds per token",
     ),
     Column("e2e_seconds", NUMBER, "From the first turn's intended send to the last turn's last byte.", SECONDS),
@@ -145,7 +147,7 @@ QUERIES: Final = _schema(
         " energy columns are null for a question without a call on measured devices, and for one that never finished"
         " (that energy is in `unattributed`).",
     ),
-    Column("server_pod", TEXT, "The pod that served the last successful call."),
+    Column("server_pod", TEXT, "The pod that served the last successful call to the model under test."),
     *_DEVICES,
 )
 

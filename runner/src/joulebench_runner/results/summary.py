@@ -19,7 +19,7 @@ from joulebench_api.contracts.summary import (
     Throughput,
     Tokens,
 )
-from joulebench_runner.attribution.arrays import Floats
+from joulebench_runner.attribution.arrays import Bools, Floats
 from joulebench_runner.attribution.buckets import UNATTRIBUTED, Bucket, reason
 from joulebench_runner.results.arrow import pc
 from joulebench_runner.results.calls import CallTable
@@ -175,9 +175,8 @@ def _device(device: DeviceTotals, *, foreign_known: bool) -> DeviceEnergy:
     )
 
 
-def tokens(calls: CallTable) -> Tokens:
-    """Sums over the successful calls that reported them; `calls_without_usage` says how many did not."""
-    turns = calls.is_turn
+def tokens(calls: CallTable, turns: Bools) -> Tokens:
+    """Sums over those of some successful calls that reported them; `calls_without_usage` says how many did not."""
 
     def total(name: str) -> int | None:
         values = (calls.output_tokens if name == "output_tokens" else calls.ints(name))[turns]
@@ -209,13 +208,17 @@ def throughput(windows: Sequence[Span], answered: int, output_tokens: int | None
     )
 
 
-def efficiency(queries: pa.Table, energy: Energy, right: Accuracy | None) -> Efficiency:
-    """IPJ, IPW, and joules an output token over the questions for which both are known."""
+def efficiency(queries: pa.Table, energy: Energy, right: Accuracy | None, *, whole: bool) -> Efficiency:
+    """IPJ, IPW, and joules an output token over the questions for which both are known.
+
+    `whole`: the joules of all who made the tokens are known.
+    """
     joules_each = energy.per_query.mean if energy.per_query is not None else None
+    each_token = _joules_per_token(floats(queries, "energy_joules"), floats(queries, "output_tokens"))
     return Efficiency(
         ipj=right.value / joules_each if right is not None and joules_each else None,
         ipw=right.value / energy.mean_watts if right is not None and energy.mean_watts else None,
-        joules_per_output_token=_joules_per_token(floats(queries, "energy_joules"), floats(queries, "output_tokens")),
+        joules_per_output_token=each_token if whole else None,
     )
 
 

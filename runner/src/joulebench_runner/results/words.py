@@ -1,10 +1,10 @@
 """Figures in words, the same in the terminal and in the report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Context, Decimal
 
 from joulebench_api.contracts.energy import SensorKind
-from joulebench_api.contracts.summary import Cost, CostFigure, Energy
+from joulebench_api.contracts.summary import Cost, CostFigure, Energy, ModelUse
 
 NOT_KNOWN = "not known"
 
@@ -33,12 +33,22 @@ def seconds(value: float) -> str:
     return _with_prefix(value, "s", {1.0: "", 1e-3: "m"})
 
 
+def by_model(models: Sequence[ModelUse]) -> Iterator[tuple[str, str]]:
+    """Who used what, each as (alias, words); nothing for a run that asks one model alone."""
+    if len(models) > 1:
+        for use in models:
+            energy = NOT_KNOWN if use.energy_joules is None else joules(use.energy_joules)
+            output = "" if use.tokens.output is None else f", {use.tokens.output:,} output tokens"
+            yield use.alias, f"{energy}, {use.calls:,} calls{output}  ({use.name})"
+
+
 def costs(cost: Cost) -> Iterator[tuple[str, str]]:
     """What has a price, each as (name, words); nothing where no prices were given."""
     named = {
         "electricity": (cost.electricity, cost.prices.electricity_per_kwh, _money(cost)),
         "accelerators": (cost.accelerators, cost.prices.accelerator_per_hour, _money(cost)),
         "tokens at API price": (cost.tokens, cost.prices.tokens or None, _money(cost)),
+        "submodels' tokens": (cost.submodel_tokens, cost.submodel_tokens.total, _money(cost)),
         "carbon": (cost.carbon_grams, cost.prices.carbon_grams_per_kwh, "g CO2e"),
     }
     for name, (figure, price, unit) in named.items():

@@ -33,7 +33,13 @@ def unavailable(spec: BenchmarkRunSpec) -> Iterator[Unavailable]:
             message="not available",
             remedy="agents are not available yet; leave agent out to ask in a single turn",
         )
-    yield from _not_built(spec)
+    if spec.load is not None:
+        yield Unavailable(
+            field="spec.load",
+            reason=Reason.NOT_SUPPORTED,
+            message="not available",
+            remedy="load runs are not available yet; leave load out to ask scored questions",
+        )
     if spec.sandbox is not None and spec.sandbox.mode not in {None, "None"}:
         yield Unavailable(
             field="spec.sandbox.mode",
@@ -50,15 +56,3 @@ def unavailable(spec: BenchmarkRunSpec) -> Iterator[Unavailable]:
             message=f"{spec.energy.attribution!s} is not available",
             remedy=f"use one of {', '.join(METHODS)}",
         )
-
-
-def _not_built(spec: BenchmarkRunSpec) -> Iterator[Unavailable]:
-    words = {
-        "load": "load runs are not available yet; leave load out to ask scored questions",
-        "submodels": "submodels are not available yet; leave them out",
-    }
-    for field, remedy in words.items():
-        if getattr(spec, field):
-            yield Unavailable(
-                field=f"spec.{field}", reason=Reason.NOT_SUPPORTED, message="not available", remedy=remedy
-            )

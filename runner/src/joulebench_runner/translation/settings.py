@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from joulebench_api.contracts.energy import Domain
-from joulebench_api.contracts.identity import JUDGE_ALIAS, MODEL_ALIAS
+from joulebench_api.contracts.identity import MODEL_ALIAS
 from joulebench_api.contracts.summary import Prices, TokenPrices
+from joulebench_api.parties import parties
 from joulebench_api.v1alpha1 import BenchmarkRunSpec
 from joulebench_api.v1alpha1.energy import Energy
 from joulebench_api.v1alpha1.generation import Generation
@@ -45,8 +46,7 @@ def pricing_settings(spec: BenchmarkRunSpec, *, fleet: Prices | None = None) -> 
     administrator's prices for what the run says none of.
     """
     others = fleet or Prices()
-    sources = {MODEL_ALIAS: spec.server} | ({JUDGE_ALIAS: spec.judge.server} if spec.judge is not None else {})
-    external = {alias: source.external for alias, source in sources.items() if source.external is not None}
+    external = {party.alias: party.source.external for party in parties(spec) if party.source.external is not None}
     return Prices(
         **spec.cost.model_dump(by_alias=False, mode="python"),
         accelerator_per_hour_by_product=others.accelerator_per_hour_by_product,
@@ -70,7 +70,11 @@ def driver_settings(
         ready_file=ready_file,
         task=task,
         generation=_generation_settings(spec.generation),
-        judge_generation=_generation_settings(None if spec.judge is None else spec.judge.generation),
+        generation_of_others={
+            party.alias: _generation_settings(party.generation)
+            for party in parties(spec)
+            if party.alias != MODEL_ALIAS and party.generation is not None
+        },
         seed=spec.seed,
         epochs=spec.epochs,
         concurrency=_resolved(spec.concurrency),

@@ -7,6 +7,7 @@ from typing import Final
 
 from joulebench_api.conditions import Reason
 from joulebench_api.contracts.assignment import AssignedServer, Assignment
+from joulebench_api.parties import parties
 from joulebench_api.v1alpha1 import BenchmarkRunSpec, ServerSource
 from joulebench_api.v1alpha1.references import HEADERS_KEY
 from joulebench_runner.errors import BadInputError
@@ -25,14 +26,8 @@ _NO_LIST: Final = frozenset({404, 405, 501})
 
 def source_of(alias: str, spec: BenchmarkRunSpec) -> tuple[str, ServerSource | None]:
     """The field that says where a server is, and what it says."""
-    if alias == "model":
-        return "spec.server", spec.server
-    if alias == "judge":
-        return "spec.judge.server", None if spec.judge is None else spec.judge.server
-    for index, submodel in enumerate(spec.submodels):
-        if submodel.name == alias:
-            return f"spec.submodels[{index}].server", submodel.server
-    return "spec.submodels", None
+    found = next((party for party in parties(spec) if party.alias == alias), None)
+    return ("spec", None) if found is None else (found.field, found.source)
 
 
 def check_keys(assignment: Assignment, *, environ: Mapping[str, str]) -> Iterator[Problem]:

@@ -217,7 +217,7 @@
     const names = ["call", "after", "energy", "bounds", "TTFT", "TPOT", "E2E", "prompt", "output", "end"];
     const begin = Date.parse(row.started_at);
     const body = row.calls_shown.map((call) => make("tr", {}, ...[
-      (call.role === "model" ? "model" : `${call.role} ${call.alias}`) + (call.retry ? `, retry ${call.retry}` : ""),
+      (call.role === "submodel" ? `submodel ${call.alias}` : call.role) + (call.retry ? `, retry ${call.retry}` : ""),
       call.started_at && begin ? seconds((Date.parse(call.started_at) - begin) / 1000) || "0 s" : "",
       joules(call.energy_joules), bounds(call) || "", seconds(call.ttft_seconds), seconds(call.tpot_seconds), seconds(call.e2e_seconds),
       number(call.prompt_tokens, 9), number(call.output_tokens, 9),

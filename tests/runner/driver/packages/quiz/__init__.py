@@ -1,5 +1,7 @@
 """A small inspect-ai package, as somebody else might have written it."""
 
+import asyncio
+
 from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import ChatMessageUser, GenerateConfig, get_model
@@ -66,6 +68,27 @@ def letters(wanted: str = "C") -> Task:
         config=GenerateConfig(temperature=0.25),
         epochs=3,
     )
+
+
+@solver
+def with_a_hint() -> Solver:
+    """Asks a submodel for a hint, one question in two ways at once."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        helper = get_model(role="helper", required=True)
+        wishes = GenerateConfig(max_tokens=512, top_p=0.5)
+        hints = await asyncio.gather(helper.generate("Hint?", config=wishes), helper.generate("More?", config=wishes))
+        state.messages.append(ChatMessageUser(content=" ".join(hint.completion for hint in hints)))
+        return await generate(state)
+
+    return solve
+
+
+@task
+def helped() -> Task:
+    """A task that asks a submodel before it asks the model, and a judge afterwards."""
+    samples = [sample for sample in QUESTIONS if sample.target in {"judge", "C"}]
+    return Task(dataset=MemoryDataset(samples), solver=with_a_hint(), scorer=strict())
 
 
 @task
