@@ -1,7 +1,11 @@
 """The watches: kopf tells what changes, the cache remembers it, the queue gets who is touched.
 
-Only kopf's `on.event` and `index` are used: they write nothing to objects, neither finalizers nor annotations, so
-nothing hangs in deletion when the operator is gone.
+Only kopf's `on.event` is used: it writes nothing to objects, neither finalizers nor annotations, so nothing hangs in
+deletion when the operator is gone.
+
+kopf's `index` would hold back all events until every kind was listed. But it wakes all events that it holds back for
+each that comes: with 5,000 objects a start takes minutes. So the picture is filled at once, and nothing is decided
+before it is whole (`Audit.until_whole`).
 """
 
 import logging
@@ -37,9 +41,6 @@ def registry(cache: Cache, add: Callable[[Key], None]) -> kopf.OperatorRegistry:
     kopf.on.login(registry=made)(_login)
     for kind in WATCHED:
         where = {"group": kind.group, "version": kind.version, "plural": kind.plural, "registry": made}
-        # kopf holds back all events until every kind was listed and indexed, so the picture is whole when the first
-        # decision is made.
-        kopf.index(id=f"index-{kind.plural}", **where)(_indexer(cache))  # type: ignore[arg-type]
         kopf.on.event(id=f"event-{kind.plural}", **where)(_observer(kind, cache, add))  # type: ignore[arg-type]
     return made
 
@@ -48,13 +49,6 @@ async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
     """The pod's own rights, or those of the kubeconfig."""
     in_pod = kopf.login_with_service_account(**kwargs)
     return in_pod if in_pod is not None else kopf.login_with_kubeconfig(**kwargs)
-
-
-def _indexer(cache: Cache) -> Any:
-    async def remember(body: Any, **_: Any) -> None:
-        cache.put(dict(body))
-
-    return remember
 
 
 def _observer(kind: Kind, cache: Cache, add: Callable[[Key], None]) -> Any:
@@ -82,6 +76,8 @@ def settings() -> kopf.OperatorSettings:
     """How kopf is to watch."""
     chosen = kopf.OperatorSettings()
     chosen.posting.enabled = False
+    chosen.persistence.diffbase_storage = _NoEssence()
+    chosen.persistence.progress_storage = _NoProgress()
     # Without it, all custom resource definitions and namespaces would be watched too, and the rights for it needed.
     chosen.scanning.disabled = True
     chosen.watching.server_timeout = 600
@@ -99,6 +95,38 @@ def settings() -> kopf.OperatorSettings:
     chosen.execution.max_workers = 4
     chosen.process.ultimate_exiting_timeout = None
     return chosen
+
+
+class _NoEssence(kopf.DiffBaseStorage):
+    """kopf copies each object as it comes, to see what has changed since; nobody asks it."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing of kopf's is kept."""
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """kopf's record of handlers that are to be tried again; there is none."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing of kopf's is kept."""
+
+    def purge(self, **_: Any) -> None:
+        """Nothing is there."""
+
+    def touch(self, **_: Any) -> None:
+        """Objects are left alone."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
 
 
 def scope(namespaces: Sequence[str]) -> dict[str, Any]:
