@@ -155,3 +155,17 @@ def test_only_a_new_answer_is_one() -> None:
     assert made.answered(asked, 1)
     made.forget(asked)
     assert made.answer(asked) is None
+
+
+def test_of_a_job_that_is_over_no_more_is_kept_than_decisions_read() -> None:
+    pods = {"initContainers": [{"name": "preflight", "image": "x"}], "containers": [{"name": "meter"}]}
+    spec = {"completions": 2, "backoffLimit": 2, "template": {"spec": pods}}
+    job = {"kind": "Job", "metadata": {"name": "a", "namespace": "team"}, "spec": spec}
+    found = cache(job).get(Key("Job", "team", "a"))
+    assert found is not None
+    assert found["spec"] == spec
+    found = cache({**job, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}).get(
+        Key("Job", "team", "a")
+    )
+    assert found is not None
+    assert found["spec"] == {"completions": 2, "template": {"spec": {"initContainers": [{"name": "preflight"}]}}}

@@ -6,15 +6,18 @@ from sys import intern
 from typing import Any
 
 from joulebench_operator.inquiry import Answer, Inquiry
-from joulebench_operator.kinds import BENCHMARK_RUN, POD, Key, Kind
+from joulebench_operator.kinds import BENCHMARK_RUN, JOB, POD, Key, Kind
 from joulebench_operator.names import PART_LABEL, RUN_LABEL, SERVER_LABEL
 from joulebench_operator.objects import Object, controller_of, key_of
+from joulebench_operator.runs.jobs_seen import is_over
 from joulebench_operator.runs.uses import is_finished, uses
 
 _DROPPED = ("managedFields",)
 _KEPT_OF_PODS = ("nodeName", "schedulingGates")
 """Of a pod's spec. Decisions know what they asked for; with thousands of pods the rest is most of the memory."""
-
+_KEPT_OF_ENDED_JOBS = ("suspend", "completions")
+"""Of a Job that is over, beside the names of what its pods begin with: it is never written again."""
+_LONGEST_SHARED = 64
 
 _INDEXED = (SERVER_LABEL, RUN_LABEL, PART_LABEL)
 """Labels by which objects are looked for: a visit must not look at all that there is."""
@@ -150,16 +153,27 @@ class Cache:
 def _trimmed(item: Object) -> Object:
     """The object without what no decision reads."""
     metadata = {name: value for name, value in item["metadata"].items() if name not in _DROPPED}
-    if item["kind"] != POD.name or "spec" not in item:
-        return {**item, "metadata": metadata}
-    spec = {name: value for name, value in item["spec"].items() if name in _KEPT_OF_PODS}
-    return {**item, "metadata": metadata, "spec": spec}
+    return {**item, "metadata": metadata} | ({"spec": _trimmed_spec(item)} if "spec" in item else {})
+
+
+def _trimmed_spec(item: Object) -> Object:
+    spec: Object = item["spec"]
+    if item["kind"] == POD.name:
+        return {name: value for name, value in spec.items() if name in _KEPT_OF_PODS}
+    if item["kind"] == JOB.name and is_over(item):
+        begins = spec.get("template", {}).get("spec", {}).get("initContainers") or ()
+        names = [{"name": container["name"]} for container in begins]
+        kept = {name: value for name, value in spec.items() if name in _KEPT_OF_ENDED_JOBS}
+        return {**kept, "template": {"spec": {"initContainers": names}}}
+    return spec
 
 
 def _shared(value: Any) -> Any:
-    """The same with names of fields that all objects share: each answer of the API server brings its own."""
+    """The same with short texts that all objects share: each answer of the API server brings its own."""
     if isinstance(value, dict):
         return {intern(name): _shared(entry) for name, entry in value.items()}
+    if isinstance(value, str):
+        return intern(value) if len(value) <= _LONGEST_SHARED else value
     return [_shared(entry) for entry in value] if isinstance(value, list) else value
 
 

@@ -84,7 +84,9 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.client_timeout = 660
     chosen.watching.connect_timeout = 10
     chosen.watching.inactivity_timeout = SILENT_SECONDS
-    chosen.watching.chunk_size = 500
+    # kopf's worker of an object holds its last event while it idles: at a start that would be everything, twice.
+    chosen.watching.chunk_size = 100
+    chosen.queueing.idle_timeout = 0.1
     for kind in WATCHED:
         if kind not in OWN:
             chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = OURS
