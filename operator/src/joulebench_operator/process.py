@@ -195,9 +195,9 @@ class _Operator:
         return Context(cache=self._cache, configuration=self._configuration, now=datetime.now(UTC), settings=settings)
 
     async def _watch(self, queue: WorkQueue) -> None:
-        def add(key: Key) -> None:
+        def add(key: Key, *, is_new: bool = False) -> None:
             metrics.QUEUE_ADDS.inc()
-            queue.add(key)
+            queue.add(key, is_new=is_new)
 
         others = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(

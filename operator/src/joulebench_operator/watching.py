@@ -10,7 +10,7 @@ before it is whole (`Audit.until_whole`).
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import kopf
 
@@ -19,7 +19,7 @@ from joulebench_operator.cache import Cache
 from joulebench_operator.dependents import touched
 from joulebench_operator.kinds import OWN, WATCHED, Key, Kind
 from joulebench_operator.names import MANAGED_BY, MANAGER
-from joulebench_operator.objects import Object
+from joulebench_operator.objects import Object, key_of
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -31,12 +31,15 @@ SILENT_SECONDS: Final = 70.0
 about every minute, and remembers what happened for at least 75 s."""
 
 
-def registry(cache: Cache, add: Callable[[Key], None]) -> kopf.OperatorRegistry:
-    """The handlers of all kinds that are watched.
+class Add(Protocol):
+    """Puts a key into the queue."""
 
-    Args:
-        add: puts a key into the queue.
-    """
+    def __call__(self, key: Key, *, is_new: bool = False) -> None:
+        """`is_new`: the object has just been made."""
+
+
+def registry(cache: Cache, add: Add) -> kopf.OperatorRegistry:
+    """The handlers of all kinds that are watched."""
     made = kopf.OperatorRegistry()
     kopf.on.login(registry=made)(_login)
     for kind in WATCHED:
@@ -51,7 +54,7 @@ async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
     return in_pod if in_pod is not None else kopf.login_with_kubeconfig(**kwargs)
 
 
-def _observer(kind: Kind, cache: Cache, add: Callable[[Key], None]) -> Any:
+def _observer(kind: Kind, cache: Cache, add: Add) -> Any:
     async def observe(event: Any, **_: Any) -> None:
         metrics.LAST_EVENT.labels(kind=kind.name).set_to_current_time()
         item: Object = dict(event["object"])
@@ -59,8 +62,9 @@ def _observer(kind: Kind, cache: Cache, add: Callable[[Key], None]) -> Any:
             forget(item, cache, add)
             return
         cache.put(item)
+        own = key_of(item)
         for key in touched(item, cache):
-            add(key)
+            add(key, is_new=key == own and event["type"] == "ADDED")
 
     return observe
 
