@@ -1,6 +1,7 @@
 """Runs on one ModelServer take turns, unless all of them share it: who runs already, then the oldest, goes first."""
 
 from dataclasses import dataclass
+from operator import itemgetter
 
 from joulebench_api.conditions import ConditionType, Reason
 from joulebench_api.v1alpha1.server_source import Access
@@ -27,9 +28,9 @@ def busy(item: Object, cache: Cache) -> Busy | None:
         return None
     own = _place(item, cache)
     there = cache.runs_on(wanted, item["metadata"]["namespace"])
-    others = [run for run in there if _competes(run, item, cache)]
-    ahead = sorted((other for other in others if _place(other, cache) < own), key=lambda run: _place(run, cache))
-    for other in ahead:
+    places = ((_place(run, cache), run) for run in there if not _is_same(run, item))
+    ahead = [(place, run) for place, run in places if place < own and _competes(run, has_runner=not place[0])]
+    for _, other in sorted(ahead, key=itemgetter(0)):
         for server, access in uses(other).items():
             if server in wanted and Access.EXCLUSIVE in (access, wanted[server]):
                 return Busy(server, other["metadata"]["name"])
@@ -49,12 +50,17 @@ def _has_runner(run: Object, cache: Cache) -> bool:
     return job is not None and is_owned_by(job, run) and not jobs_seen.is_over(job)
 
 
-def _competes(other: Object, item: Object, cache: Cache) -> bool:
+def _is_same(run: Object, item: Object) -> bool:
+    same: bool = run["metadata"].get("uid") == item["metadata"].get("uid")
+    return same
+
+
+def _competes(other: Object, *, has_runner: bool) -> bool:
     """Whether another run is on, or will be without anybody's doing: one that is stuck keeps nobody waiting."""
-    if other["metadata"].get("uid") == item["metadata"].get("uid") or "deletionTimestamp" in other["metadata"]:
+    if "deletionTimestamp" in other["metadata"]:
         return False
     status = attempts.current(other, recorded.of(other)).recorded
     if status.holds(ConditionType.FINISHED) or (other.get("spec") or {}).get("suspend"):
         return False
     lacks_a_server = status.condition(ConditionType.READY).get("reason") == Reason.SERVER_NOT_FOUND
-    return _has_runner(other, cache) or not (lacks_a_server or status.holds(ConditionType.STALLED))
+    return has_runner or not (lacks_a_server or status.holds(ConditionType.STALLED))
