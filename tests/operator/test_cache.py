@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from joulebench_operator.cache import Cache
 from joulebench_operator.inquiry import MeterStatus
-from joulebench_operator.kinds import POD, Key
+from joulebench_operator.kinds import BENCHMARK_RUN, POD, Key
 from joulebench_operator.names import PART_LABEL, RUN_LABEL
 from joulebench_operator.objects import Object
+from joulebench_operator.runs.uses import is_finished, uses
 
 
 def pod(name: str, *, version: int = 1, uid: str = "1", owner: str | None = None, **labels: str) -> Object:
@@ -100,6 +101,45 @@ def test_an_index_finds_what_a_look_at_everything_finds(
         assert made.labelled(POD, "team", labels) == fitting
 
 
+def run(name: str, *, servers: list[str], ended: bool, token: str | None) -> Object:
+    sources = [{"server": {"modelServerRef": {"name": one}}} for one in servers]
+    status = {
+        "conditions": [{"type": "Finished", "status": str(ended)}],
+        "attempts": [{"number": 1, "rerunToken": "one"}],
+    }
+    spec = {"server": {"template": {}}, "submodels": sources, **({} if token is None else {"rerunToken": token})}
+    return {
+        "kind": "BenchmarkRun",
+        "metadata": {"name": name, "namespace": "team"},
+        "spec": spec,
+        "status": status,
+    }
+
+
+RUN = st.builds(
+    run,
+    st.sampled_from("abc"),
+    servers=st.lists(st.sampled_from("xyz")),
+    ended=st.booleans(),
+    token=st.sampled_from([None, "one", "two"]),
+)
+
+
+@given(st.lists(RUN | st.sampled_from("abc")))
+def test_the_runs_on_a_server_are_those_that_a_look_at_everything_finds(steps: list[Object | str]) -> None:
+    made = Cache()
+    for step in steps:
+        if isinstance(step, str):
+            made.remove(Key("BenchmarkRun", "team", step))
+        else:
+            made.put(step)
+    for servers in (["x"], ["y", "z"], []):
+        fitting = [
+            one for one in made.all(BENCHMARK_RUN, "team") if not is_finished(one) and uses(one).keys() & {*servers}
+        ]
+        assert made.runs_on(servers, "team") == fitting
+
+
 def test_what_is_removed_is_gone() -> None:
     found = cache(pod("a"))
     found.remove(Key("Pod", "team", "a"))
@@ -115,3 +155,17 @@ def test_only_a_new_answer_is_one() -> None:
     assert made.answered(asked, 1)
     made.forget(asked)
     assert made.answer(asked) is None
+
+
+def test_of_a_job_that_is_over_no_more_is_kept_than_decisions_read() -> None:
+    pods = {"initContainers": [{"name": "preflight", "image": "x"}], "containers": [{"name": "meter"}]}
+    spec = {"completions": 2, "backoffLimit": 2, "template": {"spec": pods}}
+    job = {"kind": "Job", "metadata": {"name": "a", "namespace": "team"}, "spec": spec}
+    found = cache(job).get(Key("Job", "team", "a"))
+    assert found is not None
+    assert found["spec"] == spec
+    found = cache({**job, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}).get(
+        Key("Job", "team", "a")
+    )
+    assert found is not None
+    assert found["spec"] == {"completions": 2, "template": {"spec": {"initContainers": [{"name": "preflight"}]}}}

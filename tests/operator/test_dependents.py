@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from joulebench_operator.cache import Cache
-from joulebench_operator.dependents import is_finished, touched
+from joulebench_operator.dependents import touched
 from joulebench_operator.objects import Object
+from joulebench_operator.runs.uses import is_finished
 
 
 def item(kind: str, name: str, *, namespace: str = "team", **fields: Any) -> Object:
@@ -17,8 +18,8 @@ def item(kind: str, name: str, *, namespace: str = "team", **fields: Any) -> Obj
 def run(name: str, *, server: str | None = None, judge: str | None = None, finished: bool = False) -> Object:
     reference = {"modelServerRef": {"name": server}} if server else {"template": {}}
     spec = {"server": reference, **({"judge": {"server": {"modelServerRef": {"name": judge}}}} if judge else {})}
-    conditions = [{"type": "Finished", "status": "True"}] if finished else []
-    return item("BenchmarkRun", name, spec=spec, status={"conditions": conditions})
+    ended = {"conditions": [{"type": "Finished", "status": "True"}], "attempts": [{"number": 1}]}
+    return item("BenchmarkRun", name, spec=spec, status=ended if finished else {})
 
 
 def names(item: Object, *known: Object) -> set[str]:

@@ -67,6 +67,43 @@ def test_a_queue_that_nobody_works_on_is_noticed(loop: TurnedLoop) -> None:
     assert "has waited" in (loop.run_until_complete(story()) or "")
 
 
+def test_nothing_is_begun_before_the_watches_have_told_all_that_there_is(loop: TurnedLoop) -> None:
+    async def story() -> None:
+        cache = Cache()
+        waiting = asyncio.create_task(audit(cache, Lists()).until_whole())
+        await asyncio.sleep(60)
+        assert not waiting.done()
+        cache.put(server(1))
+        await waiting
+
+    loop.run_until_complete(story())
+
+
+def test_what_was_listed_and_has_gone_is_not_waited_for(loop: TurnedLoop) -> None:
+    async def story() -> None:
+        lists = Lists()
+        waiting = asyncio.create_task(audit(Cache(), lists).until_whole())
+        await asyncio.sleep(1)
+        lists.version = None
+        await waiting
+
+    loop.run_until_complete(story())
+
+
+def test_a_picture_is_not_whole_because_nobody_can_tell_what_there_is(loop: TurnedLoop) -> None:
+    async def story() -> None:
+        cache, lists = Cache(), Lists()
+        lists.away = True
+        waiting = asyncio.create_task(audit(cache, lists).until_whole())
+        await asyncio.sleep(60)
+        assert not waiting.done()
+        cache.put(server(1))
+        lists.away = False
+        await waiting
+
+    loop.run_until_complete(story())
+
+
 async def test_a_watch_that_has_died_without_a_word_is_noticed() -> None:
     cache, lists = Cache(), Lists()
     cache.put(server(1))

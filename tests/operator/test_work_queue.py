@@ -34,6 +34,30 @@ def test_a_key_that_is_added_many_times_is_given_out_once(loop: TurnedLoop) -> N
     assert loop.run_until_complete(story()) == [key("a"), key("b")]
 
 
+def test_newcomers_and_others_take_turns(loop: TurnedLoop) -> None:
+    async def story() -> list[Key]:
+        queue = WorkQueue()
+        for name in "abc":
+            queue.add(key(name))
+        for name in "xyb":
+            queue.add(key(name), is_new=True)
+        assert queue.depth == 5
+        return await drain(queue)
+
+    assert loop.run_until_complete(story()) == [key(name) for name in "xaybc"]
+
+
+def test_a_newcomer_is_one_once(loop: TurnedLoop) -> None:
+    async def story() -> list[Key]:
+        queue = WorkQueue()
+        queue.add(key("x"), is_new=True)
+        queue.add(key("x"))
+        queue.add(key("x"), is_new=True)
+        return await drain(queue)
+
+    assert loop.run_until_complete(story()) == [key("x")]
+
+
 def test_a_key_that_is_being_looked_at_comes_again_only_afterwards(loop: TurnedLoop) -> None:
     async def story() -> None:
         queue = WorkQueue()
@@ -126,7 +150,7 @@ def test_it_tells_how_long_each_key_has_waited(loop: TurnedLoop) -> None:
     assert loop.run_until_complete(story()) == [3]
 
 
-@given(st.lists(st.tuples(st.sampled_from(["add", "later", "fail", "take", "done"]), st.sampled_from("abc"))))
+@given(st.lists(st.tuples(st.sampled_from(["add", "new", "later", "fail", "take", "done"]), st.sampled_from("abc"))))
 def test_no_key_is_ever_worked_on_twice_at_once_and_none_is_lost(steps: list[tuple[str, str]]) -> None:
     async def story() -> None:
         queue = WorkQueue()
@@ -137,6 +161,9 @@ def test_no_key_is_ever_worked_on_twice_at_once_and_none_is_lost(steps: list[tup
                 case "add" | "later":
                     owed.add(key(name))
                     (queue.add if step == "add" else lambda one: queue.add_after(one, 3))(key(name))
+                case "new":
+                    owed.add(key(name))
+                    queue.add(key(name), is_new=True)
                 case "fail":
                     owed.add(key(name))
                     queue.failed(key(name))

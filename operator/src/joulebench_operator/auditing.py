@@ -26,6 +26,10 @@ _LOG: Final = logging.getLogger(__name__)
 
 ROUND_SECONDS: Final = 60.0
 GRACE_SECONDS: Final = 30.0
+_LOOK_SECONDS: Final = 0.05
+_REFUSED_SECONDS: Final = 1.0
+_LIST_AGAIN_SECONDS: Final = 5.0
+"""What was listed, and then went before the watches began, is never told of."""
 
 
 class Audit:
@@ -48,6 +52,27 @@ class Audit:
     def missed(self) -> list[Key]:
         """Objects whose last change was not told."""
         return sorted(key for keys in self._missed.values() for key in keys)
+
+    async def until_whole(self) -> None:
+        """Wait until our picture has all that there is: no decision is good before."""
+        while True:
+            try:
+                missing = {key: version for kind in WATCHED for key, version in (await self._listed(kind)).items()}
+            except (ApiRefusalError, aiohttp.ClientError, TimeoutError) as error:
+                _LOG.warning("what there is could not be listed", extra={"error": str(error)})
+                await asyncio.sleep(_REFUSED_SECONDS)
+                continue
+            if await self._is_told(missing):
+                return
+
+    async def _is_told(self, missing: Mapping[Key, str]) -> bool:
+        """Whether the watches tell all of these before it is time to list again."""
+        for _ in range(round(_LIST_AGAIN_SECONDS / _LOOK_SECONDS)):
+            missing = {key: version for key, version in missing.items() if self._behind(key, version)}
+            if not missing:
+                return True
+            await asyncio.sleep(_LOOK_SECONDS)
+        return False
 
     async def run(self) -> None:
         """Look for ever."""

@@ -1,25 +1,31 @@
 """The operator's picture of the cluster: what the watches last said, and what was answered. Plain memory, no I/O."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from sys import intern
 from typing import Any
 
 from joulebench_operator.inquiry import Answer, Inquiry
-from joulebench_operator.kinds import POD, Key, Kind
+from joulebench_operator.kinds import BENCHMARK_RUN, JOB, POD, Key, Kind
 from joulebench_operator.names import PART_LABEL, RUN_LABEL, SERVER_LABEL
 from joulebench_operator.objects import Object, controller_of, key_of
+from joulebench_operator.runs.jobs_seen import is_over
+from joulebench_operator.runs.uses import is_finished, uses
 
 _DROPPED = ("managedFields",)
 _KEPT_OF_PODS = ("nodeName", "schedulingGates")
 """Of a pod's spec. Decisions know what they asked for; with thousands of pods the rest is most of the memory."""
-
+_KEPT_OF_ENDED_JOBS = ("suspend", "completions")
+"""Of a Job that is over, beside the names of what its pods begin with: it is never written again."""
+_LONGEST_SHARED = 64
 
 _INDEXED = (SERVER_LABEL, RUN_LABEL, PART_LABEL)
 """Labels by which objects are looked for: a visit must not look at all that there is."""
 _Mark = tuple[str, str]
-"""A label with its value, or _OWNER with the uid of the controller: what objects are found by."""
-_OWNER = ""
+"""What objects are found by: a label with its value, _OWNER with the uid of the controller, or, of a run that has not
+ended, _USES with the name of a ModelServer.
+"""
+_OWNER, _USES = "", "uses"
 
 _REMEMBERED = 4096
 """How many objects that are gone are remembered: as many as may be written while the watch tells of their end."""
@@ -31,23 +37,35 @@ class _Shelf:
     def __init__(self) -> None:
         self.objects: dict[str, Object] = {}
         self._names: dict[_Mark, set[str]] = {}
+        self._marks: dict[str, frozenset[_Mark]] = {}
 
     def put(self, name: str, item: Object) -> None:
-        self.remove(name)
         self.objects[name] = item
-        for mark in _marks(item):
-            self._names.setdefault(mark, set()).add(name)
+        self._mark(name, frozenset(_marks(item)))
 
     def remove(self, name: str) -> None:
-        found = self.objects.pop(name, None)
-        for mark in _marks(found) if found is not None else ():
+        self.objects.pop(name, None)
+        self._mark(name, frozenset())
+        self._marks.pop(name, None)
+
+    def _mark(self, name: str, marks: frozenset[_Mark]) -> None:
+        before = self._marks.get(name, frozenset())
+        for mark in before - marks:
             self._names[mark].discard(name)
             if not self._names[mark]:
                 del self._names[mark]
+        for mark in marks - before:
+            self._names.setdefault(mark, set()).add(name)
+        self._marks[name] = marks
 
     def marked(self, *marks: _Mark) -> list[Object]:
         """By name, those that have the rarest of these marks; without any mark, all."""
         names = min((self._names.get(mark, set()) for mark in marks), key=len, default=self.objects.keys())
+        return [self.objects[name] for name in sorted(names)]
+
+    def marked_by_any(self, marks: Iterable[_Mark]) -> list[Object]:
+        """By name, those that have at least one of these marks."""
+        names = set[str]().union(*(self._names.get(mark, ()) for mark in marks))
         return [self.objects[name] for name in sorted(names)]
 
 
@@ -105,6 +123,10 @@ class Cache:
         metadata = owner["metadata"]
         return self._shelf(kind.name, metadata["namespace"]).marked((_OWNER, metadata["uid"]))
 
+    def runs_on(self, servers: Iterable[str], namespace: str) -> list[Object]:
+        """The runs of a namespace that name one of these ModelServers and have not ended, by name."""
+        return self._shelf(BENCHMARK_RUN.name, namespace).marked_by_any((_USES, name) for name in servers)
+
     def labelled(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> list[Object]:
         """The objects of a kind in a namespace that have all these labels."""
         marks = ((name, labels[name]) for name in _INDEXED if name in labels)
@@ -131,16 +153,27 @@ class Cache:
 def _trimmed(item: Object) -> Object:
     """The object without what no decision reads."""
     metadata = {name: value for name, value in item["metadata"].items() if name not in _DROPPED}
-    if item["kind"] != POD.name or "spec" not in item:
-        return {**item, "metadata": metadata}
-    spec = {name: value for name, value in item["spec"].items() if name in _KEPT_OF_PODS}
-    return {**item, "metadata": metadata, "spec": spec}
+    return {**item, "metadata": metadata} | ({"spec": _trimmed_spec(item)} if "spec" in item else {})
+
+
+def _trimmed_spec(item: Object) -> Object:
+    spec: Object = item["spec"]
+    if item["kind"] == POD.name:
+        return {name: value for name, value in spec.items() if name in _KEPT_OF_PODS}
+    if item["kind"] == JOB.name and is_over(item):
+        begins = spec.get("template", {}).get("spec", {}).get("initContainers") or ()
+        names = [{"name": container["name"]} for container in begins]
+        kept = {name: value for name, value in spec.items() if name in _KEPT_OF_ENDED_JOBS}
+        return {**kept, "template": {"spec": {"initContainers": names}}}
+    return spec
 
 
 def _shared(value: Any) -> Any:
-    """The same with names of fields that all objects share: each answer of the API server brings its own."""
+    """The same with short texts that all objects share: each answer of the API server brings its own."""
     if isinstance(value, dict):
         return {intern(name): _shared(entry) for name, entry in value.items()}
+    if isinstance(value, str):
+        return intern(value) if len(value) <= _LONGEST_SHARED else value
     return [_shared(entry) for entry in value] if isinstance(value, list) else value
 
 
@@ -150,6 +183,8 @@ def _marks(item: Object) -> Iterator[_Mark]:
     controller = controller_of(item)
     if controller is not None:
         yield _OWNER, controller["uid"]
+    if item["kind"] == BENCHMARK_RUN.name and not is_finished(item):
+        yield from ((_USES, name) for name in uses(item))
 
 
 def _is_older(item: Object, *, than: Object) -> bool:

@@ -1,7 +1,6 @@
 """Whose decision may change when an object changes. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from joulebench_api.conditions import ConditionType, Reason
 from joulebench_api.v1alpha1.model_server import Activation
@@ -9,6 +8,7 @@ from joulebench_operator.cache import Cache
 from joulebench_operator.kinds import BENCHMARK_RUN, MODEL_SERVER, POD, Key
 from joulebench_operator.names import EXPORTER_PART, PART_LABEL, RUN_LABEL, SERVER_LABEL
 from joulebench_operator.objects import Object, key_of
+from joulebench_operator.runs.uses import is_finished, uses
 from joulebench_operator.settling import condition_of
 
 
@@ -17,7 +17,7 @@ def touched(item: Object, cache: Cache) -> set[Key]:
     key = key_of(item)
     found = {owner for owner in _labelled_owners(item) if cache.get(owner) is not None}
     if key.kind == MODEL_SERVER.name:
-        found |= {key, *_runs_on(key.name, cache.all(BENCHMARK_RUN, key.namespace))}
+        found |= {key, *map(key_of, cache.runs_on([key.name], key.namespace))}
     elif key.kind == BENCHMARK_RUN.name:
         found |= {key, *_beside(item, cache)}
     elif key.kind == POD.name and (item["metadata"].get("labels") or {}).get(PART_LABEL) == EXPORTER_PART:
@@ -35,7 +35,7 @@ def _served_by(pod: Object, cache: Cache) -> set[Key]:
     if name is None or server is None:
         return set()
     makers = {owner for owner in _labelled_owners(server) if owner.kind == BENCHMARK_RUN.name}
-    return {*makers, *_runs_on(name, cache.all(BENCHMARK_RUN, namespace))}
+    return {*makers, *map(key_of, cache.runs_on([name], namespace))}
 
 
 def _lacks_devices(server: Object, exporter: Object) -> bool:
@@ -45,28 +45,6 @@ def _lacks_devices(server: Object, exporter: Object) -> bool:
     return any(entry.get("node") == node and not entry.get("devices") for entry in endpoints)
 
 
-def is_finished(run: Mapping[str, Any]) -> bool:
-    """Whether a run has ended, and was not asked to start again since."""
-    status = run.get("status") or {}
-    found = condition_of(status, ConditionType.FINISHED)
-    attempts = status.get("attempts") or [{}]
-    same = attempts[-1].get("rerunToken") == run["spec"].get("rerunToken")
-    return found is not None and found["status"] == "True" and same
-
-
-def referenced(run: Mapping[str, Any]) -> set[str]:
-    """The names of the ModelServers that a run refers to."""
-    return {
-        source["modelServerRef"]["name"] for source in _sources(run["spec"]) if source.get("modelServerRef") is not None
-    }
-
-
-def _sources(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield spec["server"]
-    for holder in (*(spec.get("submodels") or ()), *filter(None, [spec.get("judge")])):
-        yield holder["server"]
-
-
 def _labelled_owners(item: Object) -> Iterator[Key]:
     labels, namespace = item["metadata"].get("labels") or {}, item["metadata"]["namespace"]
     for label, kind in ((SERVER_LABEL, MODEL_SERVER), (RUN_LABEL, BENCHMARK_RUN)):
@@ -74,24 +52,18 @@ def _labelled_owners(item: Object) -> Iterator[Key]:
             yield Key(kind.name, namespace, labels[label])
 
 
-def _runs_on(server: str, runs: Iterable[Object]) -> Iterator[Key]:
-    """Runs that have ended do not care any more."""
-    return (key_of(run) for run in runs if server in referenced(run) and not is_finished(run))
-
-
 def _beside(run: Object, cache: Cache) -> Iterator[Key]:
     """The servers that a run wakes up, and the runs that take turns with it once it waits for nothing any more.
 
     One that goes on keeps others waiting, which changes nothing for them: with many runs, each of them has many news.
     """
-    namespace, names = run["metadata"]["namespace"], referenced(run)
-    gives_way = _gives_way(run, cache)
+    namespace, names = run["metadata"]["namespace"], uses(run)
     for name in names:
         server = cache.get(Key(MODEL_SERVER.name, namespace, name))
         if server is not None and server["spec"].get("activation") == Activation.ON_DEMAND:
             yield key_of(server)
-        if gives_way:
-            yield from _runs_on(name, cache.all(BENCHMARK_RUN, namespace))
+    if names and _gives_way(run, cache):
+        yield from map(key_of, cache.runs_on(names, namespace))
 
 
 def _gives_way(run: Object, cache: Cache) -> bool:

@@ -17,6 +17,8 @@ _MERGE_PATCH: Final = "application/merge-patch+json"
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 _MAX_WORDS: Final = 512
+_PAGE: Final = 200
+"""Objects of one answer to a list: they come with what each field's manager is, which is most of them."""
 
 
 def _as_is(_: object, data: Object) -> Object:
@@ -79,14 +81,24 @@ class Kube:
         return found
 
     async def versions(self, kind: Kind, namespace: str | None, *, selector: str | None) -> dict[Key, str]:
-        """The resource version of every object of a kind, without the objects."""
+        """The resource version of every object of a kind, without the objects.
+
+        Raises ApiRefusalError (410) also when it takes so long that the pages do not fit together any more.
+        """
         path = kind.path(namespace) if namespace is not None else kind.path("").replace("/namespaces/", "", 1)
-        header = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
-        listed = await self._request("get", path, label_selector=selector, header_params=header)
-        return {
-            Key(kind.name, one["metadata"]["namespace"], one["metadata"]["name"]): one["metadata"]["resourceVersion"]
-            for one in listed["items"] or ()
-        }
+        found: dict[Key, str] = {}
+        following: str | None = None
+        while following != "":
+            # A dictionary of its own for each request: the client adds to it.
+            header = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+            listed = await self._request(
+                "get", path, label_selector=selector, header_params=header, limit=_PAGE, _continue=following
+            )
+            for one in listed["items"] or ():
+                metadata = one["metadata"]
+                found[Key(kind.name, metadata["namespace"], metadata["name"])] = metadata["resourceVersion"]
+            following = listed["metadata"].get("continue") or ""
+        return found
 
     async def log(self, key: Key, *, container: str, previous: bool, lines: int) -> str:
         """The last lines of a container's log."""

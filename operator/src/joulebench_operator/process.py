@@ -101,6 +101,8 @@ async def _client() -> AsyncIterator[ApiClient]:
             await kube_config.load_kube_config(client_configuration=chosen)  # type: ignore[no-untyped-call]
     except kube_config.ConfigException as error:
         raise BadOptionError(f"no way to the API server: {error}", remedy="Set KUBECONFIG, or run in a pod.") from error
+    # Like kopf's watches: no proxy, and no .netrc, which would be read anew by a thread for each request.
+    chosen.client_session_kwargs = {"trust_env": False}
     client = ApiClient(configuration=chosen)
     try:
         yield client
@@ -164,7 +166,7 @@ class _Operator:
             audit.run(),
             self._resync(queue),
             *self._exporters(queue),
-            *(_worker(queue, reconciler) for _ in range(_WORKERS)),
+            _visit_all(queue, reconciler, audit),
         ]
         self._tasks = {asyncio.create_task(part) for part in parts}
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -193,9 +195,9 @@ class _Operator:
         return Context(cache=self._cache, configuration=self._configuration, now=datetime.now(UTC), settings=settings)
 
     async def _watch(self, queue: WorkQueue) -> None:
-        def add(key: Key) -> None:
+        def add(key: Key, *, is_new: bool = False) -> None:
             metrics.QUEUE_ADDS.inc()
-            queue.add(key)
+            queue.add(key, is_new=is_new)
 
         others = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
@@ -222,6 +224,14 @@ class _Operator:
             for kind in OWN:
                 for item in self._cache.everywhere(kind):
                     queue.add(key_of(item))
+
+
+async def _visit_all(queue: WorkQueue, reconciler: Reconciler, audit: Audit) -> None:
+    """Look at whatever the queue gives, once the picture is whole."""
+    await audit.until_whole()
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(_WORKERS):
+            workers.create_task(_worker(queue, reconciler))
 
 
 async def _worker(queue: WorkQueue, reconciler: Reconciler) -> None:

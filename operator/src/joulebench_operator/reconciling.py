@@ -131,11 +131,13 @@ class Reconciler:
             self._cache.put(await self._create(owner, owned(child.body, owner)))
             return
         found = found or await self._kube.get(key)
-        intended = owned(child.body, owner)
         if found is not None:
             _check_owner(found, owner)
-            if child.once or self._stands(key_of(owner), intended, found):
+            if child.once:
                 return
+        intended = owned(child.body, owner)
+        if found is not None and self._stands(key_of(owner), intended, found):
+            return
         made = await self._kube.apply(intended)
         _count(intended, "apply")
         self._remember(key_of(owner), intended, made)

@@ -2,6 +2,9 @@
 
 A key that is added many times is looked at once. A key that is being looked at is never given out a second time; if it
 is added meanwhile, it comes again afterwards. Keys can be added for later, and failures make a key wait ever longer.
+
+Newcomers have a line of their own: what has just been made waits for its first look alone, what goes on already is
+looked at many times.
 """
 
 import asyncio
@@ -26,6 +29,9 @@ class WorkQueue:
         self._waited = waited
         self._waiting: dict[Key, float] = {}
         """Keys to be given out, in order, with the time since when they wait."""
+        self._newcomers: dict[Key, float] = {}
+        """Those of them that were never looked at; the two lines take turns."""
+        self._last_was_newcomer = False
         self._processing: dict[Key, float] = {}
         self._again: dict[Key, float] = {}
         """Keys that were added while they were being looked at."""
@@ -34,14 +40,14 @@ class WorkQueue:
         self._ready = asyncio.Condition()
         self._wakers: set[asyncio.Task[None]] = set()
 
-    def add(self, key: Key) -> None:
+    def add(self, key: Key, *, is_new: bool = False) -> None:
         """Have it looked at soon."""
         self._cancel(key)
         since = self._clock()
         if key in self._processing:
             self._again.setdefault(key, since)
-        elif key not in self._waiting:
-            self._waiting[key] = since
+        elif key not in self._waiting and key not in self._newcomers:
+            (self._newcomers if is_new else self._waiting)[key] = since
             self._wake()
 
     def add_after(self, key: Key, seconds: float) -> None:
@@ -57,13 +63,19 @@ class WorkQueue:
         self._due[key] = (due, timer)
 
     async def get(self) -> Key:
-        """The key that waits longest; whoever takes it says `done`."""
+        """The key that waits longest in its line; whoever takes it says `done`."""
         async with self._ready:
-            await self._ready.wait_for(lambda: bool(self._waiting))
-            key = next(iter(self._waiting))
+            await self._ready.wait_for(lambda: self.depth > 0)
+            line = self._next_line()
+            key = next(iter(line))
             self._processing[key] = self._clock()
-            self._waited(self._processing[key] - self._waiting.pop(key))
+            self._waited(self._processing[key] - line.pop(key))
             return key
+
+    def _next_line(self) -> dict[Key, float]:
+        is_newcomers = bool(self._newcomers) and not (self._waiting and self._last_was_newcomer)
+        self._last_was_newcomer = is_newcomers
+        return self._newcomers if is_newcomers else self._waiting
 
     def done(self, key: Key) -> None:
         """It was looked at."""
@@ -92,12 +104,13 @@ class WorkQueue:
     @property
     def depth(self) -> int:
         """How many keys wait."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._newcomers)
 
     @property
     def oldest_seconds(self) -> float:
         """How long the first of them has waited."""
-        return self._clock() - min(self._waiting.values()) if self._waiting else 0.0
+        since = [*self._waiting.values(), *self._newcomers.values()]
+        return self._clock() - min(since) if since else 0.0
 
     @property
     def longest_processing_seconds(self) -> float:

@@ -60,6 +60,8 @@ class Measured:
     events: int
     delays: list[float] = field(default_factory=list)
     """From the answer to an apply to the news of the Job."""
+    busy_cores: float = 0.0
+    """Of the machine, by everything that runs on it, while runs were applied at the pace."""
     memory_mib: float = 0.0
     cpu_seconds: float = 0.0
     own_writes: Written | None = None
@@ -68,6 +70,7 @@ class Measured:
     """After it was started again."""
     again_seconds: float | None = None
     """Until all were looked at again."""
+    again_memory_mib: float = 0.0
 
     @property
     def ratio(self) -> float:
@@ -134,15 +137,24 @@ def _apply(api: Api, namespace: str, body: Any) -> None:
         raise ClusterError(f"{path}: {answer.status} {answer.message}", remedy="see the message")
 
 
-def _apply_all(api: Api, namespace: str, runs: Sequence[Any], applied: dict[str, float]) -> None:
-    """The first ones at the pace, the others as fast as they are taken."""
-    begin = time.monotonic()
+def _busy_core_seconds() -> float:
+    """By everything that runs on the machine, since it was started."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+
+
+def _apply_all(api: Api, namespace: str, runs: Sequence[Any], applied: dict[str, float]) -> float:
+    """The first ones at the pace, the others as fast as they are taken; how many cores were busy at the pace."""
+    begin, busy_before = time.monotonic(), _busy_core_seconds()
+    busy = 0.0
     for index, body in enumerate(runs):
         if index < PACED:
             time.sleep(max(0.0, begin + index / PER_SECOND - time.monotonic()))
+            busy = (_busy_core_seconds() - busy_before) / (time.monotonic() - begin)
         _apply(api, namespace, body)
         if index < PACED:
             applied[body["metadata"]["name"]] = time.monotonic()
+    return busy
 
 
 def _measure(namespace: Namespace, process: Process, runs: Sequence[Any]) -> Measured:
@@ -154,7 +166,7 @@ def _measure(namespace: Namespace, process: Process, runs: Sequence[Any]) -> Mea
     with following(namespace, JOBS) as jobs, following(namespace, FINISHED) as finished:
         time.sleep(1)  # kubectl tells nobody when it watches
         began = time.monotonic()
-        _apply_all(api, namespace.name, runs, applied)
+        busy = _apply_all(api, namespace.name, runs, applied)
         try:
             until(lambda: len(finished.seconds) >= len(runs), what="all ends", timeout_seconds=ENDED_SECONDS)
         except ClusterError as error:
@@ -165,7 +177,8 @@ def _measure(namespace: Namespace, process: Process, runs: Sequence[Any]) -> Mea
     delays = [max(0.0, jobs.seconds[name] - at) for name, at in applied.items() if name in jobs.seconds]
     return Measured(
         runs=len(runs), ended=len(finished.seconds), seconds=took, writes=_since(before, api),
-        events=_events(api, namespace.name), delays=delays, memory_mib=memory, cpu_seconds=cpu - cpu_before,
+        events=_events(api, namespace.name), delays=delays, busy_cores=busy, memory_mib=memory,
+        cpu_seconds=cpu - cpu_before,
     )  # fmt: skip
 
 
@@ -192,6 +205,7 @@ def _measure_again(cluster: Cluster, process: Process, measured: Measured, *, vi
         measured.again_seconds = time.monotonic() - began
     time.sleep(QUIET_SECONDS)
     measured.again_writes = _since(before, api).total()
+    measured.again_memory_mib = process.used[0]
 
 
 def _visited(cluster: Cluster) -> float:
@@ -279,7 +293,9 @@ def _print(ours: Measured, naive: Measured) -> None:
     _line("apply to Job, p50", _percentile(ours.delays, 0.5), _percentile(naive.delays, 0.5), "s")
     late = [_percentile(one.delays, 0.99) for one in (ours, naive)]
     _line(f"  p99, {PER_SECOND:g} applies/s", late[0], late[1], "s", bar=BAR_P99_SECONDS)
+    _line(f"  cores busy meanwhile, of {os.cpu_count()}", ours.busy_cores, naive.busy_cores, "")
     _line("memory with all runs", ours.memory_mib, naive.memory_mib, "MiB", bar=BAR_MEMORY_MIB)
+    _line("  after a restart", ours.again_memory_mib, naive.again_memory_mib, "MiB", bar=BAR_MEMORY_MIB)
     _line("CPU of a run", 1000 * ours.cpu_seconds / ours.runs, 1000 * naive.cpu_seconds / naive.runs, "ms")
     if ours.again_seconds is not None:
         print(f"  restart until all were looked at again: {ours.again_seconds:.1f} s")

@@ -115,6 +115,8 @@ class World:
     last: Decision = field(default_factory=Decision)
     made: list[str] = field(default_factory=list)
     """Everything that was ever made or changed, in order."""
+    born: dict[Key, Object] = field(default_factory=dict)
+    """What was made, whole: the cache keeps no more than decisions read."""
 
     # --- the operator ---
 
@@ -147,7 +149,8 @@ class World:
             before = self.cache.get(key)
             if before is None:
                 self.made.append(str(key))
-                self.cache.put(self._born(body))
+                self.born[key] = self._born(body)
+                self.cache.put(self.born[key])
             elif not child.once:
                 if before["metadata"].get("annotations") != body["metadata"].get("annotations"):
                     self.made.append(str(key))
@@ -217,7 +220,7 @@ class World:
 
     def job_pod(self, job: str, number: int = 1, **status: Any) -> Object:
         """The Job controller makes (or changes) a pod of a Job."""
-        template = self.get("Job", job)["spec"]["template"]
+        template = self.born[Key("Job", "team", job)]["spec"]["template"]
         item = pod(f"{job}-{number}", labels=template["metadata"]["labels"])
         item["metadata"]["creationTimestamp"] = time(self.seconds)
         item["spec"] = {**template["spec"], "nodeName": "cpu-1"}

@@ -12,7 +12,7 @@ import pytest
 from tests.operator.runs.builders import EXTERNAL, REF, World, as_yaml, run, server
 
 from joulebench_api.configuration import OperatorConfiguration
-from joulebench_operator.objects import Object
+from joulebench_operator.objects import Object, key_of
 
 _GOLDEN = Path(__file__).parent / "golden"
 
@@ -77,7 +77,9 @@ def _external() -> World:
 
 @pytest.mark.parametrize(("name", "made"), [("template", _template), ("ref", _ref), ("external", _external)])
 def test_what_a_run_comes_to(name: str, made: Callable[[], World]) -> None:
-    text = as_yaml([_readable(child.body) for child in made().last.children])
+    world = made()
+    children = [world.born.get(key_of(child.body), child.body) for child in world.last.children]
+    text = as_yaml([_readable(child) for child in children])
     path = _GOLDEN / f"{name}.yaml"
     if os.environ.get("GOLDEN") == "write":
         path.parent.mkdir(exist_ok=True)

@@ -1,8 +1,9 @@
 """Attempts: a run has one, and one more for each new `rerunToken`. Retries within an attempt are its Job's."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from joulebench_api.conditions import Reason
 from joulebench_api.v1alpha1.status import MAX_ATTEMPTS
@@ -25,7 +26,7 @@ class Attempt:
     """The attempts before it, as the status has them."""
 
 
-def current(item: Object, recorded: Recorded) -> Attempt:
+def current(item: Mapping[str, Any], recorded: Recorded) -> Attempt:
     """The newest attempt, or a new one if `rerunToken` was given a value that the newest does not have."""
     token = text((item.get("spec") or {}).get("rerunToken"))
     *earlier, newest = recorded.attempts or [{}]

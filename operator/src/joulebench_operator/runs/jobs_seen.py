@@ -4,10 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from joulebench_operator.cache import Cache
 from joulebench_operator.inquiry import LastWords
-from joulebench_operator.kinds import POD
-from joulebench_operator.names import ATTEMPT_LABEL, PART_LABEL, RUN_LABEL
 from joulebench_operator.objects import Object
 from joulebench_operator.runs.recorded import objects, text, time_of
 
@@ -76,13 +73,6 @@ def failures(job: Object) -> int:
     """How many of its pods have failed."""
     found = (job.get("status") or {}).get("failed")
     return found if isinstance(found, int) else 0
-
-
-def pods(cache: Cache, namespace: str, *, run: str, attempt: int, part: str) -> list[Object]:
-    """The pods of a part of an attempt, the newest first."""
-    labels = {RUN_LABEL: run, ATTEMPT_LABEL: str(attempt), PART_LABEL: part}
-    found = cache.labelled(POD, namespace, labels)
-    return sorted(found, key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
 
 
 def container(pod: Object, name: str) -> Mapping[str, Any]:

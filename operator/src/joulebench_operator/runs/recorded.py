@@ -35,7 +35,7 @@ class Recorded:
         return found if isinstance(found, Mapping) else {}
 
 
-def of(item: Object) -> Recorded:
+def of(item: Mapping[str, Any]) -> Recorded:
     """What the status of an object says."""
     found = item.get("status")
     return Recorded(found if isinstance(found, Mapping) else {})

@@ -1,6 +1,7 @@
 """A run with all defaults filled in, checked for what cannot be carried out."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -10,6 +11,7 @@ from joulebench_api.errors import ApiError
 from joulebench_api.v1alpha1.benchmark_run import BenchmarkRun, BenchmarkRunSpec
 from joulebench_operator.decision import Context
 from joulebench_operator.objects import Object
+from joulebench_operator.remembering import Remembered
 from joulebench_operator.runs import policy, prices
 from joulebench_operator.runs.refusal import RefusedRunError, refused
 from joulebench_operator.servers.model_files import configured_hub, sub_path
@@ -37,6 +39,10 @@ class ResolvedRun:
 
 def resolve(item: Object, context: Context) -> ResolvedRun:
     """The run of an object. Raises RefusedRunError."""
+    return _RESOLVED(item, context)
+
+
+def _resolve(item: Object, context: Context) -> ResolvedRun:
     try:
         written = _read(item)
         resolved = with_defaults(written, configuration=context.configuration)
@@ -47,6 +53,9 @@ def resolve(item: Object, context: Context) -> ResolvedRun:
     hub = configured_hub(namespace=item["metadata"]["namespace"], configuration=context.configuration)
     fleets = prices.prices(written.spec, context.configuration)
     return ResolvedRun(resolved, _image(resolved.spec, context), hub, fleets)
+
+
+_RESOLVED: Final = Remembered(_resolve)
 
 
 def _read(item: Object) -> BenchmarkRun:

@@ -23,7 +23,7 @@ from joulebench_operator.runs.metadata import passed_on
 from joulebench_operator.runs.names import Names
 from joulebench_operator.runs.refusal import refused
 from joulebench_operator.runs.trouble import Trouble, reason_of
-from joulebench_operator.servers.plan import ServerPlan, server_plan
+from joulebench_operator.servers.plan import ServerPlan, plan_of, server_plan
 
 _FOR_GOOD: Final = frozenset(
     {
@@ -113,8 +113,7 @@ def _named(party: Party, name: str, namespace: str, context: Context) -> Server:
         message = f"{party.field}.modelServerRef.name: there is no ModelServer {name} in the namespace {namespace}"
         return Server(party, name, trouble=Trouble(Reason.SERVER_NOT_FOUND, message))
     try:
-        spec = ModelServerSpec.model_validate(item.get("spec") or {})
-        plan = server_plan(name, namespace, spec, configuration=context.configuration, settings=context.settings)
+        plan = plan_of(item, context)
     except (ApiError, ValidationError) as error:
         refusal = refused(error, at=f"ModelServer {name}: ")
         return Server(party, name, item, trouble=Trouble(refusal.reason, str(refusal), needs_somebody=True))

@@ -6,8 +6,8 @@ from joulebench_api.conditions import Reason
 from joulebench_api.contracts.termination import TerminationMessage
 from joulebench_operator.decision import Context
 from joulebench_operator.inquiry import LastWords
-from joulebench_operator.kinds import JOB, Key
-from joulebench_operator.names import FINALISE_PART, PREFLIGHT_PART, RUNNER_PART
+from joulebench_operator.kinds import JOB, POD, Key
+from joulebench_operator.names import ATTEMPT_LABEL, FINALISE_PART, PART_LABEL, PREFLIGHT_PART, RUN_LABEL, RUNNER_PART
 from joulebench_operator.objects import Object, is_owned_by
 from joulebench_operator.runs import jobs_seen, limits
 from joulebench_operator.runs.attempts import Attempt
@@ -148,7 +148,10 @@ def _own_job(item: Object, name: str, context: Context) -> Object | None:
 
 
 def _pods(context: Context, names: Names, namespace: str, part: str) -> list[Object]:
-    return jobs_seen.pods(context.cache, namespace, run=names.run, attempt=names.attempt, part=part)
+    """The pods of a part of an attempt, the newest first."""
+    labels = {RUN_LABEL: names.run, ATTEMPT_LABEL: str(names.attempt), PART_LABEL: part}
+    found = context.cache.labelled(POD, namespace, labels)
+    return sorted(found, key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
 
 
 def _holds(runner_job: Object | None) -> bool:

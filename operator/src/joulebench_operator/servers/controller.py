@@ -6,7 +6,7 @@ from datetime import timedelta
 from pydantic import ValidationError
 
 from joulebench_api.errors import ApiError
-from joulebench_api.v1alpha1.model_server import Activation, ModelServerSpec
+from joulebench_api.v1alpha1.model_server import Activation
 from joulebench_operator.cache import Cache
 from joulebench_operator.decision import Child, Context, Decision
 from joulebench_operator.inquiry import Inquiry
@@ -16,7 +16,7 @@ from joulebench_operator.servers import devices
 from joulebench_operator.servers.children import children, selector
 from joulebench_operator.servers.failures import last_words
 from joulebench_operator.servers.needs import is_needed
-from joulebench_operator.servers.plan import ServerPlan, server_plan
+from joulebench_operator.servers.plan import ServerPlan, plan_of
 from joulebench_operator.servers.pod_template import TEMPLATE
 from joulebench_operator.servers.pods_seen import seen_pods
 from joulebench_operator.servers.readiness import inquiry, version
@@ -40,11 +40,8 @@ class ServerController:
 
     def decide(self, item: Object, context: Context) -> Decision:
         """What is to be for a ModelServer that is not being deleted."""
-        name, namespace = item["metadata"]["name"], item["metadata"]["namespace"]
         try:
-            spec = ModelServerSpec.model_validate(item.get("spec") or {})
-            plan = server_plan(name, namespace, spec, configuration=context.configuration, settings=context.settings)
-            return _decision(item, plan, context)
+            return _decision(item, plan_of(item, context), context)
         except (ApiError, ValidationError) as error:
             reason, message = refusal(error)
             return Decision(

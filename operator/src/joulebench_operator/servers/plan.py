@@ -15,7 +15,9 @@ from joulebench_api.engines.vllm_options import doubts
 from joulebench_api.names import did_you_mean, joined
 from joulebench_api.v1alpha1.engine import Engine
 from joulebench_api.v1alpha1.model_server import ModelServerSpec
-from joulebench_operator.decision import Settings
+from joulebench_operator.decision import Context, Settings
+from joulebench_operator.objects import Object
+from joulebench_operator.remembering import Remembered
 from joulebench_operator.servers.accelerators import accelerator_count, profile_of, resource_name
 from joulebench_operator.servers.allowed import check_allowed
 from joulebench_operator.servers.model_files import ModelFiles, model_files
@@ -106,6 +108,20 @@ def server_plan(
     )
     check_allowed(plan.image, written=spec, resolved=resolved, configuration=configuration, settings=settings)
     return plan
+
+
+def plan_of(item: Object, context: Context) -> ServerPlan:
+    """The plan of a ModelServer. Raises as `server_plan`."""
+    return _PLANNED(item, context)
+
+
+def _plan_of(item: Object, context: Context) -> ServerPlan:
+    spec = ModelServerSpec.model_validate(item.get("spec") or {})
+    name, namespace = item["metadata"]["name"], item["metadata"]["namespace"]
+    return server_plan(name, namespace, spec, configuration=context.configuration, settings=context.settings)
+
+
+_PLANNED: Final = Remembered(_plan_of)
 
 
 def _check_preset(spec: ModelServerSpec, configuration: OperatorConfiguration) -> None:
