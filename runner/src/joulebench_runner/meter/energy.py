@@ -397,7 +397,7 @@ def _owners_row(ticks: Ticks) -> dict[str, object]:
 
 
 def _owned_since_ns(ticks: Ticks) -> int:
-    """When the exporter learned of these owners; what it knew long before these ticks, it knows from the first of them."""
+    """When the exporter learned of these owners; if that was before these ticks, it counts from the first of them."""
     since_ns = ticks.owners.since_ns
     return ticks.monotonic_ns if since_ns is None else max(since_ns, ticks.time_ns[0])
 
