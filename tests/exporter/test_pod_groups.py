@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from joulebench_exporter import pod_groups
+from joulebench_exporter.inotify import Inotify
 from joulebench_exporter.pod_groups import PodChanges, folders_of_pods
 
 CGROUPFS = ("kubepods", "kubepods/burstable", "kubepods/besteffort")
@@ -175,7 +176,7 @@ async def test_too_many_watches_are_said(tmp_path: Path, monkeypatch: pytest.Mon
     def none_left(_inotify: object, _folder: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pod_groups.Inotify, "watch", none_left)
+    monkeypatch.setattr(Inotify, "watch", none_left)
     with PodChanges(tree(tmp_path, *CGROUPFS)) as changes:
         changes.look()
         assert changes.problem == "the control groups of pods cannot be watched: No space left on device"
