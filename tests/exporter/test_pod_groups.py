@@ -55,8 +55,9 @@ async def told(changes: PodChanges) -> None:
 
 @pytest.mark.parametrize("groups", [CGROUPFS, SYSTEMD, KIND], ids=["cgroupfs", "systemd", "systemd below another"])
 def test_the_folders_of_all_pods_are_found(tmp_path: Path, groups: tuple[str, ...]) -> None:
-    pods = (f"{groups[0]}/pod1", f"{groups[1]}/kubepods-burstable-pod2.slice/cri-containerd-3.scope")
-    assert found(tree(tmp_path, *groups, *pods, "system.slice/kubelet.service", "user.slice")) == set(groups)
+    pods = (f"{groups[0]}/pod1", f"{groups[1]}/kubepods-burstable-pod2.slice")
+    others = (f"{pods[1]}/cri-containerd-3.scope", f"{pods[0]}/4", "system.slice/kubelet.service", "user.slice")
+    assert found(tree(tmp_path, *groups, *pods, *others)) == {*groups, *pods}
 
 
 def test_they_may_be_below_another_group(tmp_path: Path) -> None:
@@ -103,15 +104,20 @@ async def test_every_pod_that_comes_and_goes_is_told(tmp_path: Path, groups: tup
 
 
 @linux_only
-async def test_what_happens_in_a_pod_is_not_told(tmp_path: Path) -> None:
-    with PodChanges(tree(tmp_path, "kubepods/pod1")) as changes:
+@pytest.mark.parametrize("pod", ["kubepods/burstable/pod1", "kubepods.slice/kubepods-pod1.slice"])
+async def test_containers_of_a_pod_are_told_and_what_happens_in_them_is_not(tmp_path: Path, pod: str) -> None:
+    with PodChanges(tree(tmp_path, pod)) as changes:
         changes.look()
-        (tmp_path / "kubepods" / "pod1" / "container").mkdir()
-        (tmp_path / "kubepods" / "pod2").mkdir()
+        (tmp_path / pod / "container").mkdir()
         await told(changes)
-        (tmp_path / "kubepods" / "pod1" / "container").rmdir()
-        await asyncio.sleep(0)  # a turn of the loop, in which it would be told
+        changes.look()
+        (tmp_path / pod / "container" / "deeper").mkdir()
+        (tmp_path / pod / "container" / "deeper").rmdir()
+        for _ in range(3):
+            await asyncio.sleep(0)  # a turn of the loop, in which it would be told
         assert not changes.taken()
+        (tmp_path / pod / "container").rmdir()
+        await told(changes)
 
 
 @linux_only

@@ -1,15 +1,17 @@
 """The control groups of pods, as the sign that pods come and go.
 
-The kubelet makes a group for each pod after it has given it its devices and before any of its containers starts, and
-removes it after they have ended. All of them are in one folder, those of pods of lesser service in two folders in it:
+The kubelet makes a group for each pod after it has given it its devices. Then it prepares the pod's resource claims and
+has groups made in it for its containers, that of the sandbox before all others. Containers that end take their groups
+with them, and the pod's own goes after its volumes. All pods' groups are in one folder, and in two more in that one:
 
     kubepods                    by itself, or in the folder of `--cgroup-root`; in it `burstable` and `besteffort`
     kubepods.slice              with systemd; in it `kubepods-burstable.slice` and `kubepods-besteffort.slice`
     kubelet-kubepods.slice      with systemd and `--cgroup-root=/kubelet`; in it `kubelet-kubepods-burstable.slice`, ...
 
 Of cgroup v1 there is a tree for each controller, and one of them is as good as another.
-Source: https://github.com/kubernetes/kubernetes/tree/v1.34.0/pkg/kubelet/cm, `cgroup_manager_linux.go` and
-`qos_container_manager_linux.go`.
+Source: https://github.com/kubernetes/kubernetes/tree/v1.36.2/pkg/kubelet: `SyncPod` and `SyncTerminatedPod` in
+`kubelet.go`, `SyncPod` in `kuberuntime/kuberuntime_manager.go`, `cgroup_manager_linux.go` and
+`qos_container_manager_linux.go` in `cm`.
 """
 
 import asyncio
@@ -25,16 +27,21 @@ _DEPTH: Final = 4
 """How many folders below the root of a tree groups of pods are sought."""
 _ALL_PODS = re.compile(r"kubepods|(?:.+-)?kubepods\.slice")
 _LESSER_PODS = re.compile(r"(?:burstable|besteffort)|.+-(?:burstable|besteffort)\.slice")
+_POD = re.compile(r"pod.+|.+-pod.+\.slice")
 _PROCESSES = re.compile(r".+\.(?:service|scope|mount|socket|swap)")
 """Groups that systemd makes for processes: nobody's pods are in them."""
 
 
 def folders_of_pods(root: Path) -> list[Path]:
-    """The folders in which groups of pods are; none where there are no pods. `root`: of all trees, or in one."""
+    """Those in which groups of pods are, and those of pods with their containers; none where there are no pods.
+
+    `root`: the folder of all trees, or one in a tree.
+    """
     for tree in _trees(root):
         found = list(_search(tree, _DEPTH))
         if found:
-            return [folder for pods in found for folder in (pods, *_matching(pods, _LESSER_PODS))]
+            found += [folder for pods in found for folder in _matching(pods, _LESSER_PODS)]
+            return found + [folder for pods in found for folder in _matching(pods, _POD)]
     return []
 
 
@@ -71,7 +78,7 @@ def _matching(folder: Path, pattern: re.Pattern[str]) -> Iterator[Path]:
 
 
 class PodChanges:
-    """Tells that a pod may have come or gone. Used in a loop's thread, for as long as its block runs.
+    """Tells that a pod or a container may have come or gone. Used in a loop's thread, for as long as its block runs.
 
     What cannot be watched never raises: `problem` says why, and whoever waits then waits in vain.
     """
@@ -101,7 +108,7 @@ class PodChanges:
             self._inotify = None
 
     def look(self) -> None:
-        """Find the folders anew, and watch them from now on: they come with the first pod, and go with a node's."""
+        """Find the folders anew, and watch them from now on. Folders that go take their watches with them."""
         if self._inotify is None or self._root is None:
             return
         try:
