@@ -171,10 +171,24 @@ async def test_without_inotify_it_is_said_and_nothing_is_told(tmp_path: Path, mo
     def none_left() -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(pod_groups, "Inotify", none_left)
     with PodChanges(tree(tmp_path, *CGROUPFS)) as changes:
-        changes.look()
+        with monkeypatch.context() as patched:
+            patched.setattr(pod_groups, "Inotify", none_left)
+            changes.look()
         assert changes.problem == "the control groups of pods cannot be watched: Too many open files"
+
+
+@linux_only
+async def test_inotify_that_is_to_be_had_later_is_used_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with PodChanges(tree(tmp_path, *CGROUPFS)) as changes:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "platform", "darwin")
+            changes.look()
+        assert changes.problem == "the control groups of pods cannot be watched: this system has no inotify"
+        changes.look()
+        assert changes.problem == ""
+        (tmp_path / "kubepods" / "pod1").mkdir()
+        await told(changes)
 
 
 @linux_only

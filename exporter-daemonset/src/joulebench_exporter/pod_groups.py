@@ -92,13 +92,6 @@ class PodChanges:
         self._told = asyncio.Event()
 
     def __enter__(self) -> Self:
-        if self._root is not None:
-            try:
-                self._inotify = Inotify()
-            except OSError as error:
-                self.problem = f"the control groups of pods cannot be watched: {error.strerror}"
-            else:
-                asyncio.get_running_loop().add_reader(self._inotify.descriptor, self._take, self._inotify)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -109,10 +102,11 @@ class PodChanges:
 
     def look(self) -> None:
         """Find the folders anew, and watch them from now on. Folders that go take their watches with them."""
-        if self._inotify is None or self._root is None:
+        if self._root is None:
             return
         try:
-            watched = [folder for folder in folders_of_pods(self._root) if _watched(self._inotify, folder)]
+            inotify = self._opened()
+            watched = [folder for folder in folders_of_pods(self._root) if _watched(inotify, folder)]
         except OSError as error:
             self.problem = f"the control groups of pods cannot be watched: {error.strerror}"
             return
@@ -127,6 +121,13 @@ class PodChanges:
     async def wait(self) -> None:
         """Until something is told that was not taken yet."""
         await self._told.wait()
+
+    def _opened(self) -> Inotify:
+        """A user may have few of them: where none is to be had now, one may be later."""
+        if self._inotify is None:
+            self._inotify = Inotify()
+            asyncio.get_running_loop().add_reader(self._inotify.descriptor, self._take, self._inotify)
+        return self._inotify
 
     def _take(self, inotify: Inotify) -> None:
         inotify.drain()
