@@ -19,7 +19,7 @@ from joulebench_exporter.proto.podresources_pb2_grpc import PodResourcesListerSt
 _LEAST_SECONDS: Final = 0.1
 """Between two questions, however many pods come and go."""
 _AGAIN_SECONDS: Final = 0.1
-"""Where a pod came or went and the answer is what it was: of pods that end the kubelet knows a moment later."""
+"""Where a pod came or went and the answer is as before: the kubelet drops a pod 55 ms or so after its sandbox ended."""
 _TIMEOUT_SECONDS: Final = 5.0
 _CHANNEL_OPTIONS: Final = (
     # One answer covers all pods of the node; the usual limit of 4 MiB is too little for a full one.
