@@ -18,6 +18,8 @@ CRDS = sorted((ROOT / "charts" / "joulebench" / "files" / "crds").iterdir())
 KEEP = "helm.sh/resource-policy"
 OPERATOR = ("Deployment", "joulebench-operator")
 EXPORTER = ("DaemonSet", "joulebench-exporter")
+MOUNTED = ("pod-resources", "sys", "pod-groups")
+"""What the exporter sees of its node."""
 CONFIGURATION = ("ConfigMap", "joulebench-operator")
 
 
@@ -189,6 +191,23 @@ def test_the_operator_asks_exporters_with_a_token_of_its_own(plain: Objects, ren
     assert not [one for one in container(without, OPERATOR)["args"] if one.startswith("--exporter-token-file")]
 
 
+def test_older_clusters_are_not_told_what_they_do_not_know(render: Render) -> None:
+    mounts = container(render("--kube-version=1.29"), EXPORTER)["volumeMounts"]
+    assert [mount["readOnly"] for mount in mounts] == [True] * len(MOUNTED)
+    assert not any("recursiveReadOnly" in mount for mount in mounts)
+
+
+def test_the_exporter_sees_pods_come_and_go_by_their_control_groups(plain: Objects, render: Render) -> None:
+    (volume,) = [one for one in pod(plain, EXPORTER)["volumes"] if one["name"] == "pod-groups"]
+    (mount,) = [one for one in container(plain, EXPORTER)["volumeMounts"] if one["name"] == "pod-groups"]
+    assert volume["hostPath"]["path"] == "/sys/fs/cgroup"
+    assert f"--pod-groups={mount['mountPath']}" in container(plain, EXPORTER)["args"]
+
+    without = render(exporter={"podGroups": ""})
+    assert "--pod-groups=off" in container(without, EXPORTER)["args"]
+    assert {one["name"] for one in pod(without, EXPORTER)["volumes"]} == {"pod-resources", "sys"}
+
+
 def test_the_exporter_is_root_without_rights(plain: Objects) -> None:
     assert container(plain, EXPORTER)["securityContext"] == {
         "runAsUser": 0,
@@ -198,7 +217,9 @@ def test_the_exporter_is_root_without_rights(plain: Objects) -> None:
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     mounts = container(plain, EXPORTER)["volumeMounts"]
-    assert {mount["name"]: mount["readOnly"] for mount in mounts} == {"pod-resources": True, "sys": True}
+    assert {mount["name"]: mount["readOnly"] for mount in mounts} == dict.fromkeys(MOUNTED, True)
+    # Other file systems are mounted within these, and `readOnly` alone says nothing of them.
+    assert {mount["name"] for mount in mounts if mount.get("recursiveReadOnly")} == {"sys", "pod-groups"}
     assert not any(pod(plain, EXPORTER).get(name) for name in ("hostNetwork", "hostPID", "hostIPC"))
 
 
@@ -246,7 +267,7 @@ def test_what_a_cluster_needs_besides_can_be_added(render: Render) -> None:
     }
     objects = render(exporter=exporter)
     assert container(objects, EXPORTER)["env"][-1] == exporter["env"][0]  # type: ignore[index]  # a list
-    assert [volume["name"] for volume in pod(objects, EXPORTER)["volumes"]] == ["pod-resources", "driver"]
+    assert [volume["name"] for volume in pod(objects, EXPORTER)["volumes"]] == ["pod-resources", "pod-groups", "driver"]
     assert pod(objects, EXPORTER)["runtimeClassName"] == "nvidia"
 
 

@@ -34,8 +34,14 @@ class Exporter:
     node: str = "node0"
 
     @classmethod
-    def deploy(cls, cluster: Cluster, *, node: str = "node0", boot_offset_seconds: int = 0) -> "Exporter":
-        """Roll it out, and wait until it is ready. Its clock is ahead by so much, as on a machine that runs longer."""
+    def deploy(
+        cls, cluster: Cluster, *, node: str = "node0", boot_offset_seconds: int = 0, owners_seconds: int = 5
+    ) -> "Exporter":
+        """Roll it out, and wait until it is ready.
+
+        Its clock is ahead by `boot_offset_seconds`, as on a machine that runs longer. Each `owners_seconds` it asks who
+        has which GPU, even if no pod was seen to come or go.
+        """
         image = product("exporter")
         cluster.load_image(image.archive, nodes=[node])
         variables = gpus.variables()
@@ -46,6 +52,7 @@ class Exporter:
             EXPORTER_IMAGE=image.name,
             NODE=node,
             BOOT_OFFSET=f"{boot_offset_seconds}s",
+            OWNERS_PERIOD=f"{owners_seconds}s",
             GRPC_PORT=str(EXPORTER_GRPC_PORT),
             HTTP_PORT=str(EXPORTER_HTTP_PORT),
             GPU_FOLDER=str(gpus.FOLDER),

@@ -69,6 +69,20 @@ def test_the_doctor_looks_at_the_kubelets_socket(tmp_path: Path, capsys: pytest.
     assert "is not there: mount the folder" in said
 
 
+def test_the_doctor_says_how_soon_a_change_of_owners_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "kubepods.slice").mkdir()
+    (tmp_path / "cgroup.procs").touch()
+    asked = ("--sensor", "modelled", "--pod-resources", str(tmp_path / "kubelet.sock"))
+    _, with_groups = examine(capsys, tmp_path, *asked, "--pod-groups", str(tmp_path))
+    _, without = examine(capsys, tmp_path, *asked, "--pod-groups", str(tmp_path / "nothing"))
+    _, unwanted = examine(capsys, tmp_path, *asked, "--pod-groups", "off")
+    assert f"pods: seen to come and go by {tmp_path}/kubepods.slice; owners are known at once" in with_groups
+    assert "mount the node's, read-only" in without
+    assert "(--pod-groups off)" in unwanted
+
+
 def test_the_doctor_knows_its_sensors_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--sensor", "nvmk"]) == 2
     assert "Did you mean 'nvml'?" in capsys.readouterr().err

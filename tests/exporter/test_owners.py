@@ -1,5 +1,6 @@
 """Who has which device: every form of identifier, and a kubelet that comes and goes."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from joulebench_api.contracts.energy import Domain, Scope, SensorKind
 from joulebench_exporter.devices import DeviceInfo, Owner, Owners, Partition
 from joulebench_exporter.kubelet import KubeletFollower
 from joulebench_exporter.ownership import Given, OwnerBook, resolve
+from joulebench_exporter.pod_groups import PodChanges
 from joulebench_exporter.proto import podresources_pb2 as pb
 from joulebench_exporter.proto.podresources_pb2_grpc import (
     PodResourcesListerServicer,
@@ -20,7 +22,7 @@ from joulebench_exporter.proto.podresources_pb2_grpc import (
 )
 
 if TYPE_CHECKING:
-    from tests.exporter.conftest import ServeExporter
+    from tests.exporter.conftest import FakeClock, ServeExporter
 
 A, B = "GPU-aaaaaaaa-0000-4000-8000-000000000000", "GPU-bbbbbbbb-0000-4000-8000-000000000000"
 MIG = "MIG-cccccccc-0000-4000-8000-000000000001"
@@ -114,12 +116,17 @@ class FakeKubelet(PodResourcesListerServicer):
 
     def __init__(self) -> None:
         self.pods: list[pb.PodResources] = []
+        self.asked = 0
+        self.on_question: Callable[[], None] = lambda: None
+        """Called before each answer."""
 
     async def List(  # noqa: N802 - named by the protocol
         self,
         request: pb.ListPodResourcesRequest,
         context: aio.ServicerContext[pb.ListPodResourcesRequest, Awaitable[pb.ListPodResourcesResponse]],
     ) -> pb.ListPodResourcesResponse:
+        self.asked += 1
+        self.on_question()
         return pb.ListPodResourcesResponse(pod_resources=self.pods)
 
     def run(self, pod: str, *devices: str, claims: tuple[str, ...] = ()) -> None:
@@ -169,10 +176,16 @@ Follow = Callable[..., tuple[KubeletFollower, OwnerBook]]
 
 
 @pytest.fixture
-def follow(socket: Path) -> Follow:
-    def build(*devices: DeviceInfo) -> tuple[KubeletFollower, OwnerBook]:
-        book = OwnerBook()
-        return KubeletFollower(socket=socket, devices=devices or DEVICES, book=book), book
+def follow(socket: Path, clock: "FakeClock") -> Follow:
+    def build(
+        *devices: DeviceInfo, changes: PodChanges | None = None, period_seconds: float = 3600
+    ) -> tuple[KubeletFollower, OwnerBook]:
+        book = OwnerBook(monotonic_ns=lambda: clock.now_ns)
+        changes = changes or PodChanges(None)
+        follower = KubeletFollower(
+            socket=socket, devices=devices or DEVICES, book=book, changes=changes, period_seconds=period_seconds
+        )
+        return follower, book
 
     return build
 
@@ -226,22 +239,148 @@ async def test_a_socket_that_vanishes_and_comes_back(
     assert [record.message for record in caplog.records] == ["owners are not known", "owners are known again"]
 
 
+# --- changes ----------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def following(follower: KubeletFollower) -> AsyncIterator[None]:
+    """The follower at work."""
+    task = asyncio.create_task(follower.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def reached(told: Callable[[], bool]) -> None:
+    """Wait for what must come."""
+    async with asyncio.timeout(20):
+        while not told():  # noqa: ASYNC110 - the book has no event
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def pods(tmp_path: Path) -> Path:
+    """The folder in which the kubelet makes the control groups of pods."""
+    (tmp_path / "cgroup" / "kubepods").mkdir(parents=True)
+    (tmp_path / "cgroup" / "cgroup.procs").touch()
+    return tmp_path / "cgroup" / "kubepods"
+
+
+async def test_a_pod_that_comes_is_asked_for_at_once(socket: Path, follow: Follow, pods: Path) -> None:
+    async with kubelet(socket) as fake:
+        with PodChanges(pods.parent) as changes:
+            follower, book = follow(changes=changes)  # it would ask again in an hour
+            async with following(follower):
+                await reached(lambda: book.of(A).known)
+                fake.run("llama", A)
+                (pods / "pod1").mkdir()
+                await reached(lambda: book.of(A).containers == (owner(),))
+                assert book.late == ""
+
+                fake.pods.clear()
+                fake.run("other", A)
+                (pods / "pod1").rmdir()
+                (pods / "pod2").mkdir()
+                await reached(lambda: book.of(A).containers == (owner(pod="other"),))
+
+
+async def test_where_the_answer_is_what_it_was_the_kubelet_is_asked_once_more(
+    socket: Path, follow: Follow, pods: Path
+) -> None:
+    async with kubelet(socket) as fake:
+        with PodChanges(pods.parent) as changes:
+            follower, book = follow(changes=changes)
+            async with following(follower):
+                await reached(lambda: book.of(A).known)
+                # The pod's group is there when the second question comes, the pod itself with the third one.
+                fake.on_question = lambda: fake.run("llama", A) if fake.asked == 3 else None
+                (pods / "pod1").mkdir()
+                await reached(lambda: book.of(A).containers == (owner(),))
+    assert fake.asked == 3
+
+
+async def test_many_pods_that_come_together_are_asked_for_together(socket: Path, follow: Follow, pods: Path) -> None:
+    def come() -> None:
+        if fake.asked == 2:
+            for number in range(100):
+                (pods / f"pod{number}").mkdir()
+        fake.run(f"pod-{fake.asked}", A)
+
+    async with kubelet(socket) as fake:
+        fake.on_question = come
+        with PodChanges(pods.parent) as changes:
+            follower, book = follow(changes=changes)
+            async with following(follower):
+                await reached(lambda: book.of(A).known)
+                (pods / "pod").mkdir()
+                await reached(lambda: book.version == 3)
+    assert fake.asked == 3
+
+
+async def test_without_control_groups_the_kubelet_is_asked_each_period_and_that_is_said_once(
+    socket: Path, follow: Follow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with kubelet(socket) as fake:
+        with PodChanges(tmp_path) as changes:
+            follower, book = follow(changes=changes, period_seconds=0.1)
+            async with following(follower):
+                await reached(lambda: book.of(A).known)
+                fake.run("llama", A)
+                await reached(lambda: book.of(A).containers == (owner(),))
+                asked = fake.asked
+                await reached(lambda: fake.asked > asked + 1)
+    assert book.late == f"there is no control group kubepods in {tmp_path}"
+    assert [record.message for record in caplog.records] == ["changes of owners are seen each period only"]
+
+
+async def test_groups_that_appear_later_are_watched_from_the_next_question_on(
+    socket: Path, follow: Follow, tmp_path: Path
+) -> None:
+    async with kubelet(socket):
+        with PodChanges(tmp_path) as changes:
+            follower, book = follow(changes=changes, period_seconds=0.1)
+            async with following(follower):
+                await reached(lambda: bool(book.late))
+                (tmp_path / "cgroup.procs").touch()
+                (tmp_path / "kubepods.slice").mkdir()
+                await reached(lambda: not book.late)
+
+
+def test_a_change_of_owners_bears_the_time_at_which_it_was_learned(clock: "FakeClock") -> None:
+    book = OwnerBook(monotonic_ns=lambda: clock.now_ns)
+    mine, others = (Owners(containers=(owner(pod=pod),), known=True) for pod in ("llama", "other"))
+    assert book.of(A).since_ns is None
+    clock.now_ns = 100
+    book.write({A: mine, B: mine})
+    clock.now_ns = 200
+    book.write({A: mine, B: mine})
+    book.write({A: mine, B: others})
+    assert (book.of(A).since_ns, book.of(B).since_ns) == (100, 200)
+
+
 async def test_the_stream_tells_owners_once_and_then_their_changes(
     serve: "ServeExporter", socket: Path, follow: Follow
 ) -> None:
     follower, book = follow(device("gpu-0"))
     async with kubelet(socket) as fake, serve(owners=book) as exporter, exporter.client() as client:
         fake.run("llama", "gpu-0")
+        began_ns = exporter.clock.now_ns
         await follower.poll()
         description = await client.describe()
         batches = client.watch()
         first = await anext(batches)
         fake.run("other", "gpu-0::1")
+        exporter.clock.now_ns += 7
+        told_ns = exporter.clock.now_ns
         await follower.poll()
         exporter.tick()
         second = await anext(batches)
         exporter.tick()
         third = await anext(batches)
     assert description.devices[0].owners == first.owners == Owners(containers=(owner(),), known=True)
+    assert description.devices[0].owners.since_ns == first.owners.since_ns == began_ns
+    assert second.owners.since_ns == third.owners.since_ns == told_ns
     assert second.owners == third.owners
     assert second.owners.shared

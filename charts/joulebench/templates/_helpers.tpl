@@ -26,6 +26,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- index $images .name | default (printf "%sjoulebench-%s:%s" $images.prefix .name ($images.tag | default .root.Chart.AppVersion)) -}}
 {{- end -}}
 
+{{/* A mount of the node that nobody can write through, nor through what is mounted in it (Kubernetes 1.30 and newer). */}}
+{{- define "joulebench.readOnly" -}}
+readOnly: true{{ if semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version }}, recursiveReadOnly: IfPossible{{ end }}
+{{- end -}}
+
 {{/* The operator's configuration file. */}}
 {{- define "joulebench.configuration" -}}
 {{- $kind := dict "apiVersion" "config.joulebench.dev/v1alpha1" "kind" "OperatorConfiguration" -}}

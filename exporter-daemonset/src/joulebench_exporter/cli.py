@@ -19,6 +19,7 @@ _AUTO: Final = "auto"
 _OFF: Final = "off"
 _NONE: Final = "none"
 _TOKEN: Final = "token"  # noqa: S105 - a word of ours
+_CONTROL_GROUPS: Final = "/sys/fs/cgroup"
 _KUBELET_SOCKET: Final = Path("/var/lib/kubelet/pod-resources/kubelet.sock")
 
 _DESCRIPTION = """\
@@ -98,6 +99,8 @@ def _options(parsed: argparse.Namespace) -> ExporterOptions:
         record=parsed.record,
         record_seconds=parsed.record_period / 1e9,
         pod_resources=_pod_resources(parsed.pod_resources),
+        pod_groups=_pod_groups(parsed.pod_groups),
+        owners_seconds=parsed.owners_period / 1e9,
         ready_file=parsed.ready_file,
         exit_with_stdin=parsed.exit_with_stdin,
         boot_offset_ns=parsed.boot_offset,
@@ -126,7 +129,7 @@ def _examine(parsed: argparse.Namespace) -> int:
             simulated_rhythm=_rhythm(parsed),
         )
         findings = doctor.examine(options, names=_names(parsed.sensor))
-        kubelet = _pod_resources(parsed.pod_resources)
+        kubelet = doctor.Kubelet(socket=_pod_resources(parsed.pod_resources), pod_groups=_pod_groups(parsed.pod_groups))
         for line in doctor.report(findings, clock=clock, seconds=parsed.seconds / 1e9, kubelet=kubelet):
             print(line, flush=True)  # noqa: T201 - what the command is for
     except ExporterError as error:
@@ -157,6 +160,10 @@ def _pod_resources(text: str) -> Path | None:
     return _KUBELET_SOCKET if text == _AUTO else Path(text)
 
 
+def _pod_groups(text: str) -> Path | None:
+    return None if text == _OFF else Path(text)
+
+
 def parsers() -> Sequence[Parser]:
     """Of the command and of its sub-command, for the reference page."""
     return _parser(), _doctor_parser()
@@ -182,6 +189,13 @@ def _parser() -> Parser:
         help="serve /metrics (Prometheus, OpenMetrics), /healthz and /readyz there, such as 127.0.0.1:9781",
     )
     _add_sensor_options(parser)
+    parser.add_argument(
+        "--owners-period",
+        metavar="TIME",
+        type=_duration("100ms", "10m"),
+        default="5s",
+        help="time between questions to the kubelet while no pod is seen to come or go (5s)",
+    )
     parser.add_argument(
         "--period", metavar="TIME", type=_duration("1ms", "60s"), default="100ms", help="time between reads (100ms)"
     )
@@ -303,6 +317,13 @@ def _add_sensor_options(parser: argparse.ArgumentParser) -> None:
         default=_AUTO,
         help="where the kubelet tells which pod has which device; off: do not ask "
         f"(default: {_KUBELET_SOCKET}, where its folder exists)",
+    )
+    parser.add_argument(
+        "--pod-groups",
+        metavar="DIR",
+        default=_CONTROL_GROUPS,
+        help="the node's control groups, in containers a mount: by them pods are seen to come and go, and the kubelet "
+        "is asked at once; off: it is asked at intervals only (default: %(default)s)",
     )
     _add_simulated(parser)
 

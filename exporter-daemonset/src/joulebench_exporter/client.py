@@ -348,7 +348,12 @@ def _owners(owners: pb.Owners) -> Owners:
         Owner(namespace=one.namespace, pod=one.pod, container=one.container, partition=one.partition, claim=one.claim)
         for one in owners.containers
     )
-    return Owners(containers=tuple(containers), known=owners.known, problem=owners.problem)
+    return Owners(
+        containers=tuple(containers),
+        known=owners.known,
+        problem=owners.problem,
+        since_ns=owners.since_monotonic_ns if owners.HasField("since_monotonic_ns") else None,
+    )
 
 
 def _tick_batch(

@@ -1,6 +1,6 @@
 """What is known about a device whose energy is measured, and about who has it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from joulebench_api.contracts.energy import Domain, Scope, SensorKind
 
@@ -35,6 +35,8 @@ class Owners:
     """Whether the kubelet has told. False: nobody knows, which is not the same as nobody."""
     problem: str = ""
     """Why this may be out of date, or is not known at all."""
+    since_ns: int | None = field(default=None, compare=False)
+    """When the exporter learned it, by its machine's CLOCK_MONOTONIC; None: it has not learned anything yet."""
 
     @property
     def shared(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 
 from joulebench_exporter.clock import Clock
 from joulebench_exporter.errors import SensorReadError, SensorUnavailableError
+from joulebench_exporter.pod_groups import folders_of_pods, no_pods_in
 from joulebench_exporter.sampler import Channel, Sampler
 from joulebench_exporter.sensors import simulated
 from joulebench_exporter.sensors.base import Diagnosing, Sensor
@@ -30,6 +31,14 @@ class Finding:
     said: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kubelet:
+    """How owners of devices would be known; see the options of these names."""
+
+    socket: Path | None
+    pod_groups: Path | None
+
+
 def examine(options: SensorOptions, *, names: Sequence[str]) -> list[Finding]:
     """Look for sensors, one by one; `auto` for all that exist, the simulated one only where its files are named."""
     wanted = [name for name in SENSOR_NAMES if name not in _NOT_SOUGHT] if AUTO in names else names
@@ -37,7 +46,7 @@ def examine(options: SensorOptions, *, names: Sequence[str]) -> list[Finding]:
     return [_look_for(name, options) for name in (*wanted, *files)]
 
 
-def report(findings: Sequence[Finding], *, clock: Clock, seconds: float, kubelet: Path | None) -> Iterator[str]:
+def report(findings: Sequence[Finding], *, clock: Clock, seconds: float, kubelet: Kubelet) -> Iterator[str]:
     """The lines to print; measures while it yields."""
     yield "sensors"
     for finding in findings:
@@ -72,11 +81,22 @@ def _finding_lines(finding: Finding) -> Iterator[str]:
         yield f"    {line}"
 
 
-def _kubelet_lines(socket: Path | None) -> Iterator[str]:
-    if socket is None:
+def _kubelet_lines(kubelet: Kubelet) -> Iterator[str]:
+    if kubelet.socket is None:
         yield "kubelet: not asked (no folder /var/lib/kubelet/pod-resources here); owners of devices stay unknown"
         return
-    yield f"kubelet: {socket} {_socket_state(socket)}"
+    yield f"kubelet: {kubelet.socket} {_socket_state(kubelet.socket)}"
+    yield f"pods: {_pods_state(kubelet.pod_groups)}"
+
+
+def _pods_state(root: Path | None) -> str:
+    if root is None:
+        return "not seen to come and go (--pod-groups off); owners are known by --owners-period only"
+    folders = folders_of_pods(root)
+    if folders:
+        return f"seen to come and go by {folders[0]}; owners are known at once"
+    why = f"{no_pods_in(root)} (mount the node's, read-only)"
+    return f"not seen to come and go, {why}; owners are known by --owners-period only"
 
 
 def _socket_state(socket: Path) -> str:

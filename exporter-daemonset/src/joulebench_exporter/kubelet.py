@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +12,14 @@ from grpc import aio
 from joulebench_exporter.devices import DeviceInfo, Owners
 from joulebench_exporter.listen import unix_path
 from joulebench_exporter.ownership import Given, OwnerBook, cdi_names, resolve
+from joulebench_exporter.pod_groups import PodChanges
 from joulebench_exporter.proto import podresources_pb2 as pb
 from joulebench_exporter.proto.podresources_pb2_grpc import PodResourcesListerStub
 
-DEFAULT_PERIOD_SECONDS: Final = 5.0
-
+_LEAST_SECONDS: Final = 0.1
+"""Between two questions, however many pods come and go."""
+_AGAIN_SECONDS: Final = 0.1
+"""Where a pod came or went and the answer is as before: the kubelet drops a pod 55 ms or so after its sandbox ended."""
 _TIMEOUT_SECONDS: Final = 5.0
 _CHANNEL_OPTIONS: Final = (
     # One answer covers all pods of the node; the usual limit of 4 MiB is too little for a full one.
@@ -31,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class KubeletFollower:
-    """Polls the kubelet and writes the book. The kubelet has no other way to tell of a change."""
+    """Asks the kubelet and writes the book. It does not tell of changes; that pods come and go is the sign of them."""
 
     def __init__(
         self,
@@ -39,19 +43,39 @@ class KubeletFollower:
         socket: Path,
         devices: Sequence[DeviceInfo],
         book: OwnerBook,
-        period_seconds: float = DEFAULT_PERIOD_SECONDS,
+        changes: PodChanges,
+        period_seconds: float,
     ) -> None:
         self._target = f"unix:{socket}"
         self._devices = devices
         self._book = book
+        self._changes = changes
         self._period_seconds = period_seconds
         self._unknown: Sequence[str] = ()
 
     async def run(self) -> None:
-        """Poll until cancelled."""
+        """Ask until cancelled: whenever a pod came or went, and each period."""
         while True:
+            told, version = self._changes.taken(), self._book.version
+            self._look()
             await self.poll()
-            await asyncio.sleep(self._period_seconds)
+            again = told and version == self._book.version
+            await self._pause(_AGAIN_SECONDS if again else self._period_seconds)
+
+    def _look(self) -> None:
+        """First look for changes, then ask: what changes from here on is told, and what changed before is answered."""
+        self._changes.look()
+        problem = self._changes.problem
+        if problem and problem != self._book.late:
+            late = {"problem": problem, "period_seconds": self._period_seconds}
+            _log.warning("changes of owners are seen each period only", extra=late)
+        self._book.late = problem
+
+    async def _pause(self, longest_seconds: float) -> None:
+        await asyncio.sleep(_LEAST_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest_seconds - _LEAST_SECONDS):
+                await self._changes.wait()
 
     async def poll(self) -> None:
         """Ask once. A kubelet that does not answer is written down, never raised."""

@@ -124,7 +124,9 @@ def owners_message(owners: Owners) -> pb.Owners:
         )
         for one in owners.containers
     ]
-    return pb.Owners(containers=containers, known=owners.known, problem=owners.problem)
+    return pb.Owners(
+        containers=containers, known=owners.known, problem=owners.problem, since_monotonic_ns=owners.since_ns
+    )
 
 
 def _look(look: Diagnostics) -> pb.Look:

@@ -407,6 +407,12 @@ METRICS: Final[Sequence[Metric]] = (
         rows=lambda source: [((), bool(source.owners.problem))],
     ),
     Metric(
+        name="joulebench_exporter_owners_late",
+        kind=_GAUGE,
+        help="1 while pods are not seen to come and go, and a change of owners is known by --owners-period only.",
+        rows=lambda source: [((), bool(source.owners.late))],
+    ),
+    Metric(
         name="joulebench_exporter_build_info",
         kind=_GAUGE,
         labels=("version",),

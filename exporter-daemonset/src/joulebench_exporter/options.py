@@ -36,6 +36,10 @@ class ExporterOptions:
     record_seconds: float
     pod_resources: Path | None
     """The kubelet's socket; None: owners are not asked for."""
+    pod_groups: Path | None
+    """Where control groups are; None: pods are not seen to come and go."""
+    owners_seconds: float
+    """Between questions to the kubelet while no pod is seen to come or go."""
     ready_file: Path | None
     exit_with_stdin: bool
     boot_offset_ns: int = 0

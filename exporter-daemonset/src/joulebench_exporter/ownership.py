@@ -10,8 +10,9 @@ Forms of device identifiers, as the device plugins and DRA drivers write them:
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from joulebench_exporter.devices import DeviceInfo, Owner, Owners
 
@@ -62,13 +63,16 @@ def resolve(devices: Iterable[DeviceInfo], given: Iterable[Given]) -> Ownership:
 
 
 class OwnerBook:
-    """Who has which device, as far as is known now."""
+    """Who has which device, as far as is known now, and since when by this clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._monotonic_ns = monotonic_ns
         self._owners: Mapping[str, Owners] = {}
         self._problem = ""
         self.version = 0
         """Raised with every change."""
+        self.late = ""
+        """Why a change is seen only when the kubelet is asked anyway; empty: it is seen at once."""
 
     @property
     def problem(self) -> str:
@@ -95,9 +99,14 @@ class OwnerBook:
         )
 
     def _replace(self, owners: Mapping[str, Owners]) -> None:
-        if owners != self._owners:
-            self._owners = owners
-            self.version += 1
+        if owners == self._owners:
+            return
+        before, now_ns = self._owners, self._monotonic_ns()
+        self._owners = {
+            uuid: before[uuid] if before.get(uuid) == told else replace(told, since_ns=now_ns)
+            for uuid, told in owners.items()
+        }
+        self.version += 1
 
 
 class _Directory:

@@ -26,6 +26,7 @@ from joulebench_exporter.listen import bound, unix_path
 from joulebench_exporter.metrics import Source
 from joulebench_exporter.options import ExporterOptions
 from joulebench_exporter.ownership import OwnerBook
+from joulebench_exporter.pod_groups import PodChanges
 from joulebench_exporter.proto.energy_pb2_grpc import add_EnergyServicer_to_server
 from joulebench_exporter.recording import open_record, record
 from joulebench_exporter.sampler import Sampler
@@ -76,7 +77,7 @@ async def run(options: ExporterOptions) -> None:
     detected = _open_sensors(options, boot=boot, clock=clock)
     sampler = Sampler(sensors=detected.sensors, clock=clock, period_ns=options.period_ns, sleeps_when_idle=True)
     diagnostician = Diagnostician(channels=sampler.channels.values(), clock=clock)
-    owners = OwnerBook()
+    owners = OwnerBook(monotonic_ns=clock.monotonic_ns)
     service = EnergyService(
         sampler=sampler,
         clock=clock,
@@ -97,7 +98,7 @@ async def run(options: ExporterOptions) -> None:
         async with (
             _recording(recording, source, options),
             _serving_http(options, source, guard),
-            _following_owners(options.pod_resources, sampler, owners),
+            _following_owners(options, sampler, owners),
             serving(service, options.listen, gate=gate, tls=options.tls) as address,
         ):
             _log_start(address, detected, sampler)
@@ -152,14 +153,21 @@ async def _recording(file: TextIO | None, source: Source, options: ExporterOptio
 
 
 @asynccontextmanager
-async def _following_owners(socket: Path | None, sampler: Sampler, book: OwnerBook) -> AsyncIterator[None]:
+async def _following_owners(options: ExporterOptions, sampler: Sampler, book: OwnerBook) -> AsyncIterator[None]:
     """Keep the book of owners while the exporter runs."""
-    if socket is None:
+    if options.pod_resources is None:
         yield
         return
-    devices = [channel.info for channel in sampler.channels.values()]
-    async with _in_background(KubeletFollower(socket=socket, devices=devices, book=book).run()):
-        yield
+    with PodChanges(options.pod_groups) as changes:
+        follower = KubeletFollower(
+            socket=options.pod_resources,
+            devices=[channel.info for channel in sampler.channels.values()],
+            book=book,
+            changes=changes,
+            period_seconds=options.owners_seconds,
+        )
+        async with _in_background(follower.run()):
+            yield
 
 
 @asynccontextmanager

@@ -196,6 +196,20 @@ async def test_devices_pings_and_ticks_are_journalled(scene: Callable[..., Scene
     assert exporter.closed
 
 
+@pytest.mark.parametrize(
+    ("since_ns", "counts_from_ns"),
+    [(2_500_000_000, 2_500_000_000), (500_000_000, 1_000_000_000), (None, 3_200_000_000)],
+    ids=["between two of the ticks", "before all of them", "by an exporter that does not say"],
+)
+async def test_a_change_of_owners_counts_from_when_the_exporter_learned_it(
+    scene: Callable[..., Scene], folder: Any, since_ns: int | None, counts_from_ns: int
+) -> None:
+    owners = Owners(known=True, since_ns=since_ns)
+    made = scene(FakeExporter([ticks(1, 3, owners=owners, monotonic_ns=3_200_000_000)]))
+    await made.run_until(lambda: made.energy.state().watts is not None)
+    assert [row["time_ns"] for row in await made.rows(Kind.OWNERS, folder)] == [counts_from_ns]
+
+
 async def test_after_a_break_it_goes_on_where_it_stopped(scene: Callable[..., Scene], folder: Any) -> None:
     first, second = FakeExporter([ticks(1, 3)], breaks=True), FakeExporter([ticks(4, 6)])
     made = scene(first, second)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&joulebench_exporter/proto/energy.proto\x12\x14joulebench.energy.v1\"J\n\x08\x45xporter\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x18\n\x10protocol_version\x18\x03 \x01(\r\"6\n\tClockPair\x12\x14\n\x0cmonotonic_ns\x18\x01 \x01(\x03\x12\x13\n\x0brealtime_ns\x18\x02 \x01(\x03\"\xc5\x03\n\x06\x44\x65vice\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\r\n\x05scope\x18\x04 \x01(\t\x12\x0e\n\x06sensor\x18\x05 \x01(\t\x12\x13\n\x0bsensor_kind\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x16\n\x0etick_period_ns\x18\x08 \x01(\x03\x12\x33\n\npartitions\x18\t \x03(\x0b\x32\x1f.joulebench.energy.v1.Partition\x12,\n\x06owners\x18\n \x01(\x0b\x32\x1c.joulebench.energy.v1.Owners\x12\x12\n\x05index\x18\x0b \x01(\rH\x00\x88\x01\x01\x12\x12\n\x05minor\x18\x0c \x01(\rH\x01\x88\x01\x01\x12\x12\n\npci_bus_id\x18\r \x01(\t\x12\x16\n\x0e\x64river_version\x18\x0e \x01(\t\x12\x1e\n\x11\x63ounter_origin_uj\x18\x14 \x01(\x03H\x02\x88\x01\x01\x12\x1d\n\x10\x63ounter_wraps_uj\x18\x15 \x01(\x03H\x03\x88\x01\x01\x42\x08\n\x06_indexB\x08\n\x06_minorB\x14\n\x12_counter_origin_ujB\x13\n\x11_counter_wraps_uj\"\'\n\tPartition\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\\\n\x05Owner\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0b\n\x03pod\x18\x02 \x01(\t\x12\x11\n\tcontainer\x18\x03 \x01(\t\x12\x11\n\tpartition\x18\x04 \x01(\t\x12\r\n\x05\x63laim\x18\x05 \x01(\t\"Y\n\x06Owners\x12/\n\ncontainers\x18\x01 \x03(\x0b\x32\x1b.joulebench.energy.v1.Owner\x12\r\n\x05known\x18\x02 \x01(\x08\x12\x0f\n\x07problem\x18\x03 \x01(\t\"\x11\n\x0f\x44\x65scribeRequest\"\xcc\x01\n\x10\x44\x65scribeResponse\x12\x30\n\x08\x65xporter\x18\x01 \x01(\x0b\x32\x1e.joulebench.energy.v1.Exporter\x12.\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x1f.joulebench.energy.v1.ClockPair\x12-\n\x07\x64\x65vices\x18\x03 \x03(\x0b\x32\x1c.joulebench.energy.v1.Device\x12\r\n\x05notes\x18\x04 \x03(\t\x12\x18\n\x10\x65xporter_version\x18\x05 \x01(\t\"\xed\x01\n\tTickBatch\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x04\x12\x14\n\x0cmonotonic_ns\x18\x03 \x03(\x03\x12\x12\n\nbracket_ns\x18\x04 \x03(\x03\x12\x11\n\tenergy_mj\x18\x05 \x03(\x03\x12\r\n\x05\x66lags\x18\x06 \x03(\r\x12\x14\n\x0cmissed_ticks\x18\x07 \x01(\x04\x12,\n\x06owners\x18\x08 \x01(\x0b\x32\x1c.joulebench.energy.v1.Owners\x12(\n\x04look\x18\t \x01(\x0b\x32\x1a.joulebench.energy.v1.Look\"\xa3\x05\n\x04Look\x12\x14\n\x0cmonotonic_ns\x18\x01 \x01(\x03\x12\x18\n\x0bpower_watts\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12 \n\x13power_average_watts\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x1e\n\x11power_limit_watts\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12 \n\x13utilisation_percent\x18\x05 \x01(\x05H\x03\x88\x01\x01\x12\'\n\x1amemory_utilisation_percent\x18\x06 \x01(\x05H\x04\x88\x01\x01\x12\x1e\n\x11memory_used_bytes\x18\x07 \x01(\x03H\x05\x88\x01\x01\x12\x1f\n\x12memory_total_bytes\x18\x08 \x01(\x03H\x06\x88\x01\x01\x12 \n\x13temperature_celsius\x18\t \x01(\x05H\x07\x88\x01\x01\x12\x16\n\tclock_mhz\x18\n \x01(\x05H\x08\x88\x01\x01\x12\x1d\n\x10memory_clock_mhz\x18\x0b \x01(\x05H\t\x88\x01\x01\x12\x1a\n\rclock_reasons\x18\x0c \x01(\x04H\n\x88\x01\x01\x12\x18\n\x0b\x66\x61n_percent\x18\r \x01(\x05H\x0b\x88\x01\x01\x12\x0f\n\x07suspect\x18\x0e \x03(\tB\x0e\n\x0c_power_wattsB\x16\n\x14_power_average_wattsB\x14\n\x12_power_limit_wattsB\x16\n\x14_utilisation_percentB\x1d\n\x1b_memory_utilisation_percentB\x14\n\x12_memory_used_bytesB\x15\n\x13_memory_total_bytesB\x16\n\x14_temperature_celsiusB\x0c\n\n_clock_mhzB\x13\n\x11_memory_clock_mhzB\x10\n\x0e_clock_reasonsB\x0e\n\x0c_fan_percent\"\xb9\x01\n\x0cWatchRequest\x12\x0f\n\x07\x64\x65vices\x18\x01 \x03(\t\x12M\n\x0e\x61\x66ter_sequence\x18\x02 \x03(\x0b\x32\x35.joulebench.energy.v1.WatchRequest.AfterSequenceEntry\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x1a\x34\n\x12\x41\x66terSequenceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\xa3\x01\n\rWatchResponse\x12\x30\n\x08\x65xporter\x18\x01 \x01(\x0b\x32\x1e.joulebench.energy.v1.Exporter\x12.\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x1f.joulebench.energy.v1.ClockPair\x12\x30\n\x07\x62\x61tches\x18\x03 \x03(\x0b\x32\x1f.joulebench.energy.v1.TickBatch\"?\n\rWindowRequest\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0f\n\x07\x66rom_ns\x18\x02 \x01(\x03\x12\r\n\x05to_ns\x18\x03 \x01(\x03\"\xcc\x01\n\x0eWindowResponse\x12\x30\n\x08\x65xporter\x18\x01 \x01(\x0b\x32\x1e.joulebench.energy.v1.Exporter\x12.\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x1f.joulebench.energy.v1.ClockPair\x12.\n\x05ticks\x18\x03 \x01(\x0b\x32\x1f.joulebench.energy.v1.TickBatch\x12\x14\n\x0c\x63overs_start\x18\x04 \x01(\x08\x12\x12\n\ncovers_end\x18\x05 \x01(\x08\"\r\n\x0bPingRequest\"e\n\x0cPingResponse\x12\x30\n\x08\x65xporter\x18\x01 \x01(\x0b\x32\x1e.joulebench.energy.v1.Exporter\x12\x12\n\nreceive_ns\x18\x02 \x01(\x03\x12\x0f\n\x07send_ns\x18\x03 \x01(\x03*w\n\x08TickFlag\x12\x12\n\x0eTICK_FLAG_NONE\x10\x00\x12\x11\n\rTICK_FLAG_GAP\x10\x01\x12\x13\n\x0fTICK_FLAG_RESET\x10\x02\x12\x15\n\x11TICK_FLAG_WRAPPED\x10\x04\x12\x18\n\x14TICK_FLAG_INTEGRATED\x10\x08\x32\xdb\x02\n\x06\x45nergy\x12Y\n\x08\x44\x65scribe\x12%.joulebench.energy.v1.DescribeRequest\x1a&.joulebench.energy.v1.DescribeResponse\x12R\n\x05Watch\x12\".joulebench.energy.v1.WatchRequest\x1a#.joulebench.energy.v1.WatchResponse0\x01\x12S\n\x06Window\x12#.joulebench.energy.v1.WindowRequest\x1a$.joulebench.energy.v1.WindowResponse\x12M\n\x04Ping\x12!.joulebench.energy.v1.PingRequest\x1a\".joulebench.energy.v1.PingResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&joulebench_exporter/proto/energy.proto\x12\x14joulebench.energy.v1\"J\n\x08\x45xporter\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x18\n\x10protocol_version\x18\x03 \x01(\r\"6\n\tClockPair\x12\x14\n\x0cmonotonic_ns\x18\x01 \x01(\x03\x12\x13\n\x0brealtime_ns\x18\x02 \x01(\x03\"\xc5\x03\n\x06\x44\x65vice\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\r\n\x05scope\x18\x04 \x01(\t\x12\x0e\n\x06sensor\x18\x05 \x01(\t\x12\x13\n\x0bsensor_kind\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x16\n\x0etick_period_ns\x18\x08 \x01(\x03\x12\x33\n\npartitions\x18\t \x03(\x0b\x32\x1f.joulebench.energy.v1.Partition\x12,\n\x06owners\x18\n \x01(\x0b\x32\x1c.joulebench.energy.v1.Owners\x12\x12\n\x05index\x18\x0b \x01(\rH\x00\x88\x01\x01\x12\x12\n\x05minor\x18\x0c \x01(\rH\x01\x88\x01\x01\x12\x12\n\npci_bus_id\x18\r \x01(\t\x12\x16\n\x0e\x64river_version\x18\x0e \x01(\t\x12\x1e\n\x11\x63ounter_origin_uj\x18\x14 \x01(\x03H\x02\x88\x01\x01\x12\x1d\n\x10\x63ounter_wraps_uj\x18\x15 \x01(\x03H\x03\x88\x01\x01\x42\x08\n\x06_indexB\x08\n\x06_minorB\x14\n\x12_counter_origin_ujB\x13\n\x11_counter_wraps_uj\"\'\n\tPartition\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\\\n\x05Owner\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0b\n\x03pod\x18\x02 \x01(\t\x12\x11\n\tcontainer\x18\x03 \x01(\t\x12\x11\n\tpartition\x18\x04 \x01(\t\x12\r\n\x05\x63laim\x18\x05 \x01(\t\"\x91\x01\n\x06Owners\x12/\n\ncontainers\x18\x01 \x03(\x0b\x32\x1b.joulebench.energy.v1.Owner\x12\r\n\x05known\x18\x02 \x01(\x08\x12\x0f\n\x07problem\x18\x03 \x01(\t\x12\x1f\n\x12since_monotonic_ns\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x15\n\x13_since_monotonic_ns\"\x11\n\x0f\x44\x65scribeRequest\"\xcc\x01\n\x10\x44\x65scribeResponse\x12\x30\n\x08\x65xporter\x18\x01 \x01(\x0b\x32\x1e.joulebench.energy.v1.Exporter\x12.\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x1f.joulebench.energy.v1.ClockPair\x12-\n\x07\x64\x65vices\x18\x03 \x03(\x0b\x32\x1c.joulebench.energy.v1.Device\x12\r\n\x05notes\x18\x04 \x03(\t\x12\x18\n\x10\x65xporter_version\x18\x05 \x01(\t\"\xed\x01\n\tTickBatch\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x04\x12\x14\n\x0cmonotonic_ns\x18\x03 \x03(\x03\x12\x12\n\nbracket_ns\x18\x04 \x03(\x03\x12\x11\n\tenergy_mj\x18\x05 \x03(\x03\x12\r\n\x05\x66lags\x18\x06 \x03(\r\x12\x14\n\x0cmissed_ticks\x18\x07 \x01(\x04\x12,\n\x06owners\x18\x08 \x01(\x0b\x32\x1c.joulebench.energy.v1.Owners\x12(\n\x04look\x18\t \x01(\x0b\x32\x1a.joulebench.energy.v1.Look\"\xa3\x05\n\x04Look\x12\x14\n\x0cmonotonic_ns\x18\x01 \x01(\x03\x12\x18\n\x0bpower_watts\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12 \n\x13power_average_watts\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x1e\n\x11power_limit_watts\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12 \n\x13utilisation_percent\x18\x05 \x01(\x05H\x03\x88\x01\x01\x12\'\n\x1amemory_utilisation_percent\x18\x06 \x01(\x05H\x04\x88\x01\x01\x12\x1e\n\x11memory_used_bytes\x18\x07 \x01(\x03H\x05\x88\x01\x01\x12\x1f\n\x12memory_total_bytes\x18\x08 \x01(\x03H\x06\x88\x01\x01\x12 \n\x13temperature_celsius\x18\t \x01(\x05H\x07\x88\x01\x01\x12\x16\n\tclock_mhz\x18\n \x01(\x05H\x08\x88\x01\x01\x12\x1d\n\x10memory_clock_mhz\x18\x0b \x01(\x05H\t\x88\x01\x01\x12\x1a\n\rclock_reasons\x18\x0c \x01(\x04H\n\x88\x01\x01\x12\x18\n\x0b\x66\x61n_percent\x18\r \x01(\x05H\x0b\x88\x01\x01\x12\x0f\n\x07suspect\x18\x0e \x03(\tB\x0e\n\x0c_power_wattsB\x16\n\x14_power_average_wattsB\x14\n\x12_power_limit_wattsB\x16\n\x14_utilisation_percentB\x1d\n\x1b_memory_utilisation_percentB\x14\n\x12_memory_used_bytesB\x15\n\x13_memory_total_bytesB\x16\n\x14_temperature_celsiusB\x0c\n\n_clock_mhzB\x13\n\x11_memory_clock_mhzB\x10\n\x0e_clock_reasonsB\x0e\n\x0c_fan_percent\"\xb9\x01\n\x0cWatchRequest\x12\x0f\n\x07\x64\x65vices\x18\x01 \x03(\t\x12M\n\x0e\x61\x66ter_sequence\x18\x02 \x03(\x0b\x32\x35.joulebench.energy.v1.WatchRequest.AfterSequenceEntry\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x1a\x34\n\x12\x41\x66terSequenceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\xa3\x01\n\rWatchResponse\x12\x30\n\x08\x65xporter\x18\x01 \x01(\x0b\x32\x1e.joulebench.energy.v1.Exporter\x12.\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x1f.joulebench.energy.v1.ClockPair\x12\x30\n\x07\x62\x61tches\x18\x03 \x03(\x0b\x32\x1f.joulebench.energy.v1.TickBatch\"?\n\rWindowRequest\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0f\n\x07\x66rom_ns\x18\x02 \x01(\x03\x12\r\n\x05to_ns\x18\x03 \x01(\x03\"\xcc\x01\n\x0eWindowResponse\x12\x30\n\x08\x65xporter\x18\x01 \x01(\x0b\x32\x1e.joulebench.energy.v1.Exporter\x12.\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x1f.joulebench.energy.v1.ClockPair\x12.\n\x05ticks\x18\x03 \x01(\x0b\x32\x1f.joulebench.energy.v1.TickBatch\x12\x14\n\x0c\x63overs_start\x18\x04 \x01(\x08\x12\x12\n\ncovers_end\x18\x05 \x01(\x08\"\r\n\x0bPingRequest\"e\n\x0cPingResponse\x12\x30\n\x08\x65xporter\x18\x01 \x01(\x0b\x32\x1e.joulebench.energy.v1.Exporter\x12\x12\n\nreceive_ns\x18\x02 \x01(\x03\x12\x0f\n\x07send_ns\x18\x03 \x01(\x03*w\n\x08TickFlag\x12\x12\n\x0eTICK_FLAG_NONE\x10\x00\x12\x11\n\rTICK_FLAG_GAP\x10\x01\x12\x13\n\x0fTICK_FLAG_RESET\x10\x02\x12\x15\n\x11TICK_FLAG_WRAPPED\x10\x04\x12\x18\n\x14TICK_FLAG_INTEGRATED\x10\x08\x32\xdb\x02\n\x06\x45nergy\x12Y\n\x08\x44\x65scribe\x12%.joulebench.energy.v1.DescribeRequest\x1a&.joulebench.energy.v1.DescribeResponse\x12R\n\x05Watch\x12\".joulebench.energy.v1.WatchRequest\x1a#.joulebench.energy.v1.WatchResponse0\x01\x12S\n\x06Window\x12#.joulebench.energy.v1.WindowRequest\x1a$.joulebench.energy.v1.WindowResponse\x12M\n\x04Ping\x12!.joulebench.energy.v1.PingRequest\x1a\".joulebench.energy.v1.PingResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WATCHREQUEST_AFTERSEQUENCEENTRY']._loaded_options = None
   _globals['_WATCHREQUEST_AFTERSEQUENCEENTRY']._serialized_options = b'8\001'
-  _globals['_TICKFLAG']._serialized_start=2766
-  _globals['_TICKFLAG']._serialized_end=2885
+  _globals['_TICKFLAG']._serialized_start=2823
+  _globals['_TICKFLAG']._serialized_end=2942
   _globals['_EXPORTER']._serialized_start=64
   _globals['_EXPORTER']._serialized_end=138
   _globals['_CLOCKPAIR']._serialized_start=140
@@ -45,30 +45,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PARTITION']._serialized_end=691
   _globals['_OWNER']._serialized_start=693
   _globals['_OWNER']._serialized_end=785
-  _globals['_OWNERS']._serialized_start=787
-  _globals['_OWNERS']._serialized_end=876
-  _globals['_DESCRIBEREQUEST']._serialized_start=878
-  _globals['_DESCRIBEREQUEST']._serialized_end=895
-  _globals['_DESCRIBERESPONSE']._serialized_start=898
-  _globals['_DESCRIBERESPONSE']._serialized_end=1102
-  _globals['_TICKBATCH']._serialized_start=1105
-  _globals['_TICKBATCH']._serialized_end=1342
-  _globals['_LOOK']._serialized_start=1345
-  _globals['_LOOK']._serialized_end=2020
-  _globals['_WATCHREQUEST']._serialized_start=2023
-  _globals['_WATCHREQUEST']._serialized_end=2208
-  _globals['_WATCHREQUEST_AFTERSEQUENCEENTRY']._serialized_start=2156
-  _globals['_WATCHREQUEST_AFTERSEQUENCEENTRY']._serialized_end=2208
-  _globals['_WATCHRESPONSE']._serialized_start=2211
-  _globals['_WATCHRESPONSE']._serialized_end=2374
-  _globals['_WINDOWREQUEST']._serialized_start=2376
-  _globals['_WINDOWREQUEST']._serialized_end=2439
-  _globals['_WINDOWRESPONSE']._serialized_start=2442
-  _globals['_WINDOWRESPONSE']._serialized_end=2646
-  _globals['_PINGREQUEST']._serialized_start=2648
-  _globals['_PINGREQUEST']._serialized_end=2661
-  _globals['_PINGRESPONSE']._serialized_start=2663
-  _globals['_PINGRESPONSE']._serialized_end=2764
-  _globals['_ENERGY']._serialized_start=2888
-  _globals['_ENERGY']._serialized_end=3235
+  _globals['_OWNERS']._serialized_start=788
+  _globals['_OWNERS']._serialized_end=933
+  _globals['_DESCRIBEREQUEST']._serialized_start=935
+  _globals['_DESCRIBEREQUEST']._serialized_end=952
+  _globals['_DESCRIBERESPONSE']._serialized_start=955
+  _globals['_DESCRIBERESPONSE']._serialized_end=1159
+  _globals['_TICKBATCH']._serialized_start=1162
+  _globals['_TICKBATCH']._serialized_end=1399
+  _globals['_LOOK']._serialized_start=1402
+  _globals['_LOOK']._serialized_end=2077
+  _globals['_WATCHREQUEST']._serialized_start=2080
+  _globals['_WATCHREQUEST']._serialized_end=2265
+  _globals['_WATCHREQUEST_AFTERSEQUENCEENTRY']._serialized_start=2213
+  _globals['_WATCHREQUEST_AFTERSEQUENCEENTRY']._serialized_end=2265
+  _globals['_WATCHRESPONSE']._serialized_start=2268
+  _globals['_WATCHRESPONSE']._serialized_end=2431
+  _globals['_WINDOWREQUEST']._serialized_start=2433
+  _globals['_WINDOWREQUEST']._serialized_end=2496
+  _globals['_WINDOWRESPONSE']._serialized_start=2499
+  _globals['_WINDOWRESPONSE']._serialized_end=2703
+  _globals['_PINGREQUEST']._serialized_start=2705
+  _globals['_PINGREQUEST']._serialized_end=2718
+  _globals['_PINGRESPONSE']._serialized_start=2720
+  _globals['_PINGRESPONSE']._serialized_end=2821
+  _globals['_ENERGY']._serialized_start=2945
+  _globals['_ENERGY']._serialized_end=3292
 # @@protoc_insertion_point(module_scope)

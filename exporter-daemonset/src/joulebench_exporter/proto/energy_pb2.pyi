@@ -265,10 +265,13 @@ class Owners(_message.Message):
     CONTAINERS_FIELD_NUMBER: _builtins.int
     KNOWN_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    SINCE_MONOTONIC_NS_FIELD_NUMBER: _builtins.int
     known: _builtins.bool
     """false: nobody knows, which is not the same as nobody"""
     problem: _builtins.str
     """why this may be out of date, or is not known at all"""
+    since_monotonic_ns: _builtins.int
+    """when the exporter learned it; ticks of the same batch may be older"""
     @_builtins.property
     def containers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Owner]:
         """more than one: the device is shared, its energy is not any one's own"""
@@ -279,12 +282,15 @@ class Owners(_message.Message):
         containers: _abc.Iterable[Global___Owner] | None = ...,
         known: _builtins.bool = ...,
         problem: _builtins.str = ...,
+        since_monotonic_ns: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_since_monotonic_ns", b"_since_monotonic_ns", "since_monotonic_ns", b"since_monotonic_ns"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["containers", b"containers", "known", b"known", "problem", b"problem"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_since_monotonic_ns", b"_since_monotonic_ns", "containers", b"containers", "known", b"known", "problem", b"problem", "since_monotonic_ns", b"since_monotonic_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__since_monotonic_ns: _TypeAlias = _typing.Literal["since_monotonic_ns"]  # noqa: Y015
+    _WhichOneofArgType__since_monotonic_ns: _TypeAlias = _typing.Literal["_since_monotonic_ns", b"_since_monotonic_ns"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__since_monotonic_ns) -> _WhichOneofReturnType__since_monotonic_ns | None: ...
 
 Global___Owners: _TypeAlias = Owners  # noqa: Y015
 

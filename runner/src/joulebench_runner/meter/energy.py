@@ -386,7 +386,7 @@ def _owners_row(ticks: Ticks) -> dict[str, object]:
     return {
         "exporter": ticks.exporter,
         "device": ticks.device,
-        "time_ns": ticks.monotonic_ns,
+        "time_ns": _owned_since_ns(ticks),
         "known": ticks.owners.known,
         "problem": ticks.owners.problem or None,
         "namespaces": [one.namespace for one in containers],
@@ -394,6 +394,12 @@ def _owners_row(ticks: Ticks) -> dict[str, object]:
         "containers": [one.container for one in containers],
         "partitions": [one.partition for one in containers],
     }
+
+
+def _owned_since_ns(ticks: Ticks) -> int:
+    """When the exporter learned of these owners; if that was before these ticks, it counts from the first of them."""
+    since_ns = ticks.owners.since_ns
+    return ticks.monotonic_ns if since_ns is None else max(since_ns, ticks.time_ns[0])
 
 
 def _look_row(ticks: Ticks, look: Look) -> dict[str, object]:

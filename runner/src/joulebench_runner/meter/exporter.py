@@ -93,6 +93,9 @@ class Owners(Protocol):
     def known(self) -> bool: ...
     @property
     def problem(self) -> str: ...
+    @property
+    def since_ns(self) -> int | None:
+        """When the exporter learned it, by its clock; None: it did not say."""
 
 
 class Ticks(Protocol):
