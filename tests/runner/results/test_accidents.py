@@ -138,7 +138,7 @@ def test_steps_of_the_wall_clock_change_no_figure(empty: Run, steps: list[int]) 
 SPANS = st.tuples(st.integers(0, 115), st.integers(2, 60)).map(lambda span: (span[0] / 10, sum(span) / 10))
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ticking=st.lists(SPANS, min_size=1, max_size=3), asked=st.lists(SPANS, min_size=1, max_size=6))
 def test_whichever_devices_are_seen_while_a_question_runs_every_joule_is_accounted_for(
     empty: Run, ticking: list[tuple[float, float]], asked: list[tuple[float, float]]
@@ -154,7 +154,7 @@ def test_whichever_devices_are_seen_while_a_question_runs_every_joule_is_account
     energy = results.summary.energy
     assert energy.conserved is (energy.problem is None)
     rows = results.tables["queries.parquet"]["energy_mj"].to_pylist()
-    assert sum(filter(None, rows)) == 1000 * (energy.queries_joules or 0)
+    assert sum(filter(None, rows)) / 1000 == (energy.queries_joules or 0)
 
 
 def test_what_was_written_down_becomes_a_warning_once(run: Run) -> None:
