@@ -33,6 +33,8 @@ EMBEDDED = {
     }
 }
 WAIT_SECONDS = 90
+QUESTIONS = 12
+"""Some six seconds, so that the edges are little of it."""
 
 
 def test_every_answer_has_its_score_its_time_and_its_joules(
@@ -40,7 +42,7 @@ def test_every_answer_has_its_score_its_time_and_its_joules(
 ) -> None:
     file = benchmark(
         EMBEDDED,
-        task={"name": "everyday", "limit": 6},
+        task={"name": "everyday", "limit": QUESTIONS},
         concurrency=2,
         warmup={"queries": 1},
         energy={"idleBaseline": "1s"},
@@ -49,7 +51,7 @@ def test_every_answer_has_its_score_its_time_and_its_joules(
     assert run.exit_code == 0, run.err
     summary = Summary.model_validate_json(run.out)
     assert summary == Summary.model_validate(run.summary)
-    assert summary.counts.asked == 6
+    assert summary.counts.asked == QUESTIONS
     assert summary.counts.asked == (
         summary.counts.correct + summary.counts.incorrect + summary.counts.unscored + summary.counts.errors
     )
@@ -58,13 +60,16 @@ def test_every_answer_has_its_score_its_time_and_its_joules(
     assert energy.conserved
     assert energy.total_joules
     _identity_holds(run.summary["energy"])
-    assert (energy.unattributed_joules or 0) + (energy.boundary_joules or 0) <= 0.05 * energy.total_joules
+    (device,) = energy.devices
+    of_edges = 3 / device.ticks  # parts of the first and the last tick, which may be of more than the mean power
+    lost_joules = (energy.unattributed_joules or 0) + (energy.boundary_joules or 0)
+    assert lost_joules <= max(0.05, of_edges) * energy.total_joules
     assert [stage.name for stage in summary.stages] == [
         "startup", "baseline", "warmup", "run", "shutdown", "export",
     ]  # fmt: skip
 
     rows = pq.read_table(run.folder / "queries.parquet").to_pylist()
-    assert len({row["query_id"] for row in rows}) == 6
+    assert len({row["query_id"] for row in rows}) == QUESTIONS
     for row in rows:
         assert row["energy_joules"] > 0
         assert row["energy_low_joules"] <= row["energy_joules"] <= row["energy_high_joules"]
